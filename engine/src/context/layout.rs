@@ -1,0 +1,143 @@
+//! Whole documents as one sequence: `[bos, c1, v1, c2, v2, …, cn]` with positions, visibility and targets.
+
+/// One stretch of a document, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// Text that stays as raw slots (BOS, a short tail, role markers).
+    Raw {
+        /// Number of tokens.
+        tokens: usize,
+    },
+    /// A chunk of text that is then folded into a page.
+    Folded {
+        /// Number of text tokens.
+        tokens: usize,
+        /// Number of visual tokens of its page (its ink, when blank patches are skipped).
+        visual: usize,
+    },
+    /// A page without its text in the sequence: a prompt's chunk, whose text the model never runs.
+    Page {
+        /// Number of visual tokens.
+        visual: usize,
+    },
+    /// The open chunk: only ever the last piece.
+    Open {
+        /// Number of tokens.
+        tokens: usize,
+    },
+}
+
+/// What an element of the sequence is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ElementKind {
+    /// A text token that stays in the context.
+    Raw,
+    /// A text token that only its own chunk (and, with `visual_sees_text`, its own page) sees.
+    Text,
+    /// A visual token.
+    Visual,
+}
+
+/// One element of a laid-out sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Element {
+    /// What it is.
+    pub kind: ElementKind,
+    /// Which [`Piece`] it belongs to.
+    pub piece: usize,
+    /// Its index among the text tokens (or among the visual tokens) of its piece.
+    pub offset: usize,
+    /// Its position index.
+    pub position: usize,
+}
+
+impl Element {
+    /// Whether the element's KV stays in the context for all later pieces.
+    pub fn stays(&self) -> bool {
+        self.kind != ElementKind::Text
+    }
+
+    /// Whether the element is a text token (raw or of a chunk).
+    pub fn is_text(&self) -> bool {
+        self.kind != ElementKind::Visual
+    }
+}
+
+/// A laid-out document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    elements: Vec<Element>,
+    predictor: Vec<Option<usize>>,
+    memory: usize,
+    visual_sees_text: bool,
+}
+
+impl Layout {
+    /// Lays `pieces` out by the rules of spec section 3.
+    ///
+    /// # Panics
+    /// If an [`Piece::Open`] is not the last piece.
+    pub fn new(pieces: &[Piece], visual_sees_text: bool) -> Self {
+        let mut layout =
+            Self { elements: Vec::new(), predictor: Vec::new(), memory: 0, visual_sees_text };
+        let mut last: Option<usize> = None;
+        for (piece, spec) in pieces.iter().enumerate() {
+            let (raw, text, visual) = match *spec {
+                Piece::Raw { tokens } => (tokens, 0, 0),
+                Piece::Folded { tokens, visual } => (0, tokens, visual),
+                Piece::Page { visual } => (0, 0, visual),
+                Piece::Open { tokens } => {
+                    assert!(piece + 1 == pieces.len(), "the open chunk is the last piece");
+                    (0, tokens, 0)
+                }
+            };
+            let p = layout.memory;
+            for (kind, n) in [(ElementKind::Raw, raw), (ElementKind::Text, text), (ElementKind::Visual, visual)] {
+                // A page's tokens overlap the text that they replace: both start at P.
+                for offset in 0..n {
+                    let index = layout.elements.len();
+                    let is_text = kind != ElementKind::Visual;
+                    layout.predictor.push(if is_text { last } else { None });
+                    layout.elements.push(Element { kind, piece, offset, position: p + offset });
+                    last = Some(index);
+                }
+            }
+            layout.memory += raw + visual;
+        }
+        layout
+    }
+
+    /// The elements in sequence order.
+    pub fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
+    /// P after the last finished piece.
+    pub fn memory_slots(&self) -> usize {
+        self.memory
+    }
+
+    /// Whether element `query` sees element `key` (itself included).
+    pub fn sees(&self, query: usize, key: usize) -> bool {
+        let (q, k) = (&self.elements[query], &self.elements[key]);
+        if k.piece > q.piece {
+            return false;
+        }
+        if k.piece < q.piece {
+            return k.stays();
+        }
+        match (q.kind, k.kind) {
+            (ElementKind::Visual, ElementKind::Visual) => k.offset <= q.offset,
+            (ElementKind::Visual, _) => self.visual_sees_text,
+            (_, ElementKind::Visual) => false,
+            _ => k.offset <= q.offset,
+        }
+    }
+
+    /// The element whose output predicts text element `index`; `None` for visual tokens and for the very first token.
+    ///
+    /// Inside a chunk that is the token before; for the first token after a fold it is the page's last visual token.
+    pub fn predictor(&self, index: usize) -> Option<usize> {
+        self.predictor[index]
+    }
+}

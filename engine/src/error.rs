@@ -1,0 +1,56 @@
+//! The engine's one error type. Every message says what is wrong, where, and what to do about it, on one line.
+
+use std::path::{Path, PathBuf};
+
+/// `Result` with the engine's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong inside the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a file operation.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb ("read", "write", …).
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own word.
+        source: std::io::Error,
+    },
+    /// A file's content is not what it should be.
+    #[error("{place}: {what}")]
+    Invalid {
+        /// File (and key or tensor) at fault.
+        place: String,
+        /// What is wrong and what would be right.
+        what: String,
+    },
+    /// A value given by the caller cannot be used.
+    #[error("{0}")]
+    Argument(String),
+    /// The model has no room for another slot: `max_position_embeddings` bounds slots, not tokens.
+    #[error("the context is full: {slots} slots are asked for, max_position_embeddings is {limit}")]
+    ContextFull {
+        /// Slots that the operation would need.
+        slots: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+    /// The model gave something that is not a number.
+    #[error("the model's output is not finite ({0}): the weights are damaged or the device computes wrongly")]
+    NotFinite(String),
+}
+
+impl Error {
+    /// An [`Error::Io`] about `path`.
+    pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source }
+    }
+
+    /// An [`Error::Invalid`] about `place`.
+    pub fn invalid(place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Invalid { place: place.into(), what: what.into() }
+    }
+}

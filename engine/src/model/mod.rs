@@ -1,0 +1,1 @@
+//! The model as burn modules, generic over `B: Backend`.

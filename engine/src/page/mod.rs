@@ -1,0 +1,11 @@
+//! Pages: finished text drawn on a grid of character cells that is aligned with the patch grid (spec section 4).
+
+mod cells;
+mod font;
+mod image;
+mod patches;
+
+pub use cells::{Cell, Typesetter};
+pub use font::FontStack;
+pub use image::{PageImage, PageRenderer, Tint};
+pub use patches::Patches;

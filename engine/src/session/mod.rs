@@ -1,0 +1,1 @@
+//! Generation: sampler, stop rules, folding, events, statistics, session files.

@@ -1,0 +1,11 @@
+//! Text in and out: tokenizer, streaming detokenizer, chat template, chunker.
+
+mod chat;
+mod chunker;
+mod detokenizer;
+mod tokenizer;
+
+pub use chat::{ChatTemplate, Message};
+pub use chunker::{Chunk, Chunker};
+pub use detokenizer::Detokenizer;
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,2 @@
+//! The one entry to everything a developer or CI does.
+fn main() {}
