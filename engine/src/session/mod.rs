@@ -17,6 +17,8 @@ mod sampler;
 mod score;
 mod stats;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
