@@ -5,8 +5,10 @@ pub mod optim;
 pub mod step;
 pub mod data {
     //! temporary
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub enum SampleKind { #[default] Read, Ocr, Olm }
     #[derive(Debug, Clone, Default)]
-    pub struct Sample { pub chunks: Vec<ChunkSample> }
+    pub struct Sample { pub kind: SampleKind, pub document: usize, pub start: usize, pub chunks: Vec<ChunkSample> }
     #[derive(Debug, Clone, Default)]
     pub struct ChunkSample { pub ids: Vec<u32>, pub pages: Vec<u8>, pub slots: usize, pub text: String, pub cells: Vec<u8>, pub patch_tokens: Vec<Vec<u32>> }
 }
