@@ -3,8 +3,14 @@
 use super::{AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig};
 
 /// Names of all presets.
-pub const PRESETS: [&str; 6] =
-    ["folio-nano", "smollm2-135m-folded", "vist2-0.6b", "vist2-1.7b", "vist2-4b", "vist2-8b"];
+pub const PRESETS: [&str; 6] = [
+    "folio-nano",
+    "smollm2-135m-folded",
+    "vist2-0.6b",
+    "vist2-1.7b",
+    "vist2-4b",
+    "vist2-8b",
+];
 
 /// The configuration named `name`, or `None`.
 pub fn preset(name: &str) -> Option<Config> {
@@ -36,7 +42,12 @@ fn strips(hidden_size: usize, layers: usize, heads: usize, intermediate_size: us
 }
 
 fn strip_page() -> PageConfig {
-    PageConfig { font_px: 14.0, cell_width: 8, cell_height: 16, newline: '¶' }
+    PageConfig {
+        font_px: 14.0,
+        cell_width: 8,
+        cell_height: 16,
+        newline: '¶',
+    }
 }
 
 fn folio_nano() -> Config {
@@ -59,7 +70,10 @@ fn folio_nano() -> Config {
         eos_token_id: vec![1],
         fold: Some(FoldConfig {
             vision: strips(192, 3, 3, 768, 16),
-            aligner: AlignerConfig { kind: AlignerKind::Linear, hidden_size: None },
+            aligner: AlignerConfig {
+                kind: AlignerKind::Linear,
+                hidden_size: None,
+            },
             page: strip_page(),
             chunk_tokens: 128,
             visual_tokens: 32,
@@ -90,7 +104,10 @@ fn smollm2() -> Config {
         eos_token_id: vec![2],
         fold: Some(FoldConfig {
             vision: strips(384, 4, 6, 1536, 32),
-            aligner: AlignerConfig { kind: AlignerKind::Tanh, hidden_size: None },
+            aligner: AlignerConfig {
+                kind: AlignerKind::Tanh,
+                hidden_size: None,
+            },
             page: strip_page(),
             chunk_tokens: 256,
             visual_tokens: 64,
@@ -132,10 +149,18 @@ fn vist2(hidden_size: usize, layers: usize, heads: usize, intermediate_size: usi
                 image_height: 256,
                 image_width: 256,
             },
-            aligner: AlignerConfig { kind: AlignerKind::Tanh, hidden_size: None },
+            aligner: AlignerConfig {
+                kind: AlignerKind::Tanh,
+                hidden_size: None,
+            },
             // 4×4 px a character (4,096 cells): no font reads at that size, but it is the paper's own density
             // (14 px² a character), and patches of 16×16 px hold whole cells.
-            page: PageConfig { font_px: 4.0, cell_width: 4, cell_height: 4, newline: '¶' },
+            page: PageConfig {
+                font_px: 4.0,
+                cell_width: 4,
+                cell_height: 4,
+                newline: '¶',
+            },
             chunk_tokens: 1024,
             visual_tokens: 256,
             visual_sees_text: false,
