@@ -4,8 +4,9 @@ mod chat;
 mod chunker;
 mod detokenizer;
 mod tokenizer;
+mod vocab;
 
 pub use chat::{ChatTemplate, Message};
-pub use chunker::{Chunk, Chunker};
+pub use chunker::{Chunk, Chunker, chunk_all};
 pub use detokenizer::Detokenizer;
 pub use tokenizer::Tokenizer;
