@@ -1,6 +1,6 @@
 //! Training a byte-level BPE tokenizer on the data.
 
-use crate::data::{Source, hash, read_documents};
+use crate::data::{Source, hash, pieces, read_documents};
 use crate::{Error, Result};
 use std::path::Path;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -99,37 +99,17 @@ fn sample(sources: &[Source], cap: u64) -> Result<Vec<String>> {
         return Err(Error::Argument("the data files hold no text".to_owned()));
     }
     let share = cap as f64 / total as f64;
-    let (mut pieces, mut number) = (Vec::new(), 0u64);
+    let (mut sampled, mut number) = (Vec::new(), 0u64);
     read_documents(sources, &mut |document| {
-        let mut rest = document.text.as_str();
-        while !rest.is_empty() {
-            let (piece, after) = rest.split_at(cut(rest));
+        for piece in pieces(&document.text, PIECE) {
             if (hash(&[number]) as f64 / u64::MAX as f64) < share || (number == 0 && cap > 0) {
-                pieces.push(piece.to_owned());
+                sampled.push(piece.to_owned());
             }
-            (rest, number) = (after, number + 1);
+            number += 1;
         }
         Ok(())
     })?;
-    Ok(pieces)
-}
-
-/// Where to cut the next piece off `text`: at a line's or word's end, so that no word is torn.
-fn cut(text: &str) -> usize {
-    if text.len() <= PIECE {
-        return text.len();
-    }
-    let end = (0..=PIECE)
-        .rev()
-        .find(|&i| text.is_char_boundary(i))
-        .unwrap_or(text.len());
-    let head = &text[..end];
-    // The space belongs to the word after it, the line break to the line before.
-    head.rfind('\n')
-        .map(|i| i + 1)
-        .or_else(|| head.rfind(' '))
-        .filter(|&i| i > 0)
-        .unwrap_or(end)
+    Ok(sampled)
 }
 
 #[cfg(test)]
