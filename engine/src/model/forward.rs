@@ -26,6 +26,13 @@ impl<B: Backend> Hidden<B> {
 }
 
 impl<B: Backend> Vist2<B> {
+    /// Only the visual tokens of a packed batch: the decoder does not run, and `rows` has no rows.
+    pub fn encode_packed(&self, packed: &Packed<B>) -> Hidden<B> {
+        let visual = packed.patches.clone().map(|p| self.visual_tokens(p, packed.page_bias.clone()));
+        let device = packed.memory_bias.device();
+        Hidden { rows: Tensor::zeros([0, self.config.0.text.hidden_size], &device), visual }
+    }
+
     /// Runs the decoder over a packed batch, encoding its pages first.
     pub fn forward(&self, packed: &Packed<B>) -> Hidden<B> {
         let decoder = &self.language_model.model;

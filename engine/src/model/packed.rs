@@ -51,6 +51,8 @@ pub struct Packed<B: Backend> {
     pub positions: Vec<usize>,
     /// Every token that is predicted by some row.
     pub targets: Vec<Target>,
+    /// Rows of the padded visual tokens that stand for ink, page after page.
+    visual_rows: Vec<usize>,
     /// Token ids to embed, `[t]`.
     pub(super) text_ids: Tensor<B, 1, Int>,
     /// For every row, its index among `[text rows; visual rows; …]`.
@@ -138,6 +140,7 @@ impl<B: Backend> Packed<B> {
                 }
             }
         }
+        let visual_sources = visual_rows.iter().map(|&(_, source)| source).collect();
         // The table that rows are gathered from is [text rows; visual rows].
         for (row, visual) in visual_rows {
             gather[row] = (text_ids.len() + visual) as i32;
@@ -154,6 +157,7 @@ impl<B: Backend> Packed<B> {
             chunk_len,
             positions,
             targets,
+            visual_rows: visual_sources,
             text_ids: int(text_ids),
             gather: int(gather),
             patches,
@@ -162,6 +166,18 @@ impl<B: Backend> Packed<B> {
             memory_to_open_bias: (visual_sees_text && chunks > 0).then(|| bias.memory_to_open(device)),
             open_bias: (chunks > 0).then(|| bias.open(device)),
         }
+    }
+
+    /// The rows of padded visual tokens `[pages × slots, d]` that stand for ink, page after page.
+    pub fn compact_visual(&self, visual: Option<Tensor<B, 2>>) -> Option<Tensor<B, 2>> {
+        let visual = visual?;
+        if self.page_bias.is_none() {
+            return Some(visual);
+        }
+        let rows: Vec<i32> = self.visual_rows.iter().map(|&r| r as i32).collect();
+        let n = rows.len();
+        let index = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [n]), &visual.device());
+        Some(visual.select(0, index))
     }
 
     /// Rows per document (S).

@@ -1,6 +1,16 @@
 //! Drawing a page.
-use super::FontStack;
-use crate::config::FoldConfig;
+
+use super::glyph::{Bitmap, draw};
+use super::{FontStack, Typesetter};
+use crate::config::{FoldConfig, PageConfig};
+use crate::{Error, Result};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat, codecs::png::PngEncoder};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Characters other than ASCII whose bitmaps are kept (about 0.2 KB each).
+const CACHE: usize = 20_000;
 
 /// Background of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,8 +22,18 @@ pub enum Tint {
     Grey,
 }
 
+impl Tint {
+    /// The background's grey value.
+    pub fn value(self) -> u8 {
+        match self {
+            Self::White => 255,
+            Self::Grey => 224,
+        }
+    }
+}
+
 /// An 8-bit grey page image, row after row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PageImage {
     /// Pixels per row.
     pub width: usize,
@@ -25,21 +45,161 @@ pub struct PageImage {
     pub background: u8,
 }
 
+impl fmt::Debug for PageImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PageImage({}×{} on {})", self.width, self.height, self.background)
+    }
+}
+
+impl PageImage {
+    /// The image as an 8-bit grey PNG.
+    ///
+    /// # Panics
+    /// If `pixels` does not hold `width × height` values.
+    pub fn to_png(&self) -> Vec<u8> {
+        assert_eq!(
+            self.pixels.len(),
+            self.width * self.height,
+            "a page image holds width × height pixels"
+        );
+        let mut png = Vec::new();
+        let (width, height) = (self.width as u32, self.height as u32);
+        let written = PngEncoder::new(&mut png).write_image(&self.pixels, width, height, ExtendedColorType::L8);
+        // Writing to memory cannot fail when the sizes agree.
+        assert!(written.is_ok(), "a page image is encoded: {written:?}");
+        png
+    }
+
+    /// Reads a PNG as a grey page whose background is its lightest value; `place` names it in errors.
+    ///
+    /// # Errors
+    /// Bytes that are not a PNG.
+    pub fn from_png(png: &[u8], place: &str) -> Result<Self> {
+        let image = image::load_from_memory_with_format(png, ImageFormat::Png)
+            .map_err(|e| Error::invalid(place, format!("not a readable PNG ({e})")))?
+            .into_luma8();
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let pixels = image.into_raw();
+        let background = pixels.iter().copied().max().unwrap_or(255);
+        Ok(Self {
+            width,
+            height,
+            pixels,
+            background,
+        })
+    }
+}
+
+/// A character, the cells it takes, and whether it is a mark.
+type GlyphKey = (char, u8, bool);
+
 /// Draws text as pages: same text, same config, same fonts, same bytes.
-#[derive(Debug, Clone)]
+///
+/// Clones share their glyph cache; rendering needs only `&self` and works from many threads.
+#[derive(Clone)]
 pub struct PageRenderer {
-    _config: FoldConfig,
-    _fonts: FontStack,
+    typesetter: Typesetter,
+    page: PageConfig,
+    fonts: FontStack,
+    /// Bitmaps of U+0020 to U+007E.
+    ascii: Arc<[Bitmap]>,
+    others: Arc<RwLock<HashMap<GlyphKey, Arc<Bitmap>>>>,
+}
+
+impl fmt::Debug for PageRenderer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageRenderer")
+            .field("typesetter", &self.typesetter)
+            .field("page", &self.page)
+            .field("fonts", &self.fonts)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PageRenderer {
     /// A renderer for a model's pages.
     pub fn new(config: &FoldConfig, fonts: FontStack) -> Self {
-        Self { _config: config.clone(), _fonts: fonts }
+        let page = config.page.clone();
+        let ascii = (' '..='~').map(|ch| draw(ch, 1, false, &page, &fonts)).collect();
+        Self {
+            typesetter: Typesetter::new(config),
+            page,
+            fonts,
+            ascii,
+            others: Arc::default(),
+        }
     }
 
-    /// Draws one page. `text` must fit (see `Typesetter`).
-    pub fn render(&self, _text: &str, _tint: Tint) -> PageImage {
-        unimplemented!()
+    /// The typesetter of these pages.
+    pub fn typesetter(&self) -> &Typesetter {
+        &self.typesetter
+    }
+
+    /// The fonts that draw.
+    pub fn fonts(&self) -> &FontStack {
+        &self.fonts
+    }
+
+    /// Draws one page. `text` must fit ([`Typesetter::fits`]): what does not is left out.
+    pub fn render(&self, text: &str, tint: Tint) -> PageImage {
+        let (cell_width, cell_height) = (self.page.cell_width, self.page.cell_height);
+        let (width, height) = (
+            self.typesetter.columns() * cell_width,
+            self.typesetter.rows() * cell_height,
+        );
+        let background = tint.value();
+        let mut pixels = vec![background; width * height];
+        for cell in self.typesetter.layout(text) {
+            let at = cell.row * cell_height * width + cell.column * cell_width;
+            match (cell.ch, cell.mark) {
+                (' ', false) => {}
+                (ch @ ' '..='~', false) => {
+                    blit(
+                        &mut pixels,
+                        at,
+                        width,
+                        &self.ascii[ch as usize - ' ' as usize],
+                        background,
+                    );
+                }
+                _ => blit(
+                    &mut pixels,
+                    at,
+                    width,
+                    &self.glyph((cell.ch, cell.width as u8, cell.mark)),
+                    background,
+                ),
+            }
+        }
+        PageImage {
+            width,
+            height,
+            pixels,
+            background,
+        }
+    }
+
+    fn glyph(&self, key: GlyphKey) -> Arc<Bitmap> {
+        if let Some(bitmap) = self.others.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return bitmap.clone();
+        }
+        let bitmap = Arc::new(draw(key.0, key.1.into(), key.2, &self.page, &self.fonts));
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        if others.len() >= CACHE {
+            others.clear();
+        }
+        others.insert(key, bitmap.clone());
+        bitmap
+    }
+}
+
+/// Lays ink on the page at pixel `at`; where marks overlap, the darker value stays.
+fn blit(pixels: &mut [u8], at: usize, stride: usize, bitmap: &Bitmap, background: u8) {
+    for (y, row) in bitmap.ink.chunks_exact(bitmap.width).enumerate() {
+        let start = at + y * stride;
+        for (pixel, ink) in pixels[start..start + bitmap.width].iter_mut().zip(row) {
+            let value = (u32::from(background) * (255 - u32::from(*ink)) + 127) / 255;
+            *pixel = (*pixel).min(value as u8);
+        }
     }
 }

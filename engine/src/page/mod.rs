@@ -2,10 +2,11 @@
 
 mod cells;
 mod font;
+mod glyph;
 mod image;
 mod patches;
 
-pub use cells::{Cell, Typesetter};
+pub use cells::{Cell, Cursor, MAX_MARKS, Typesetter};
 pub use font::FontStack;
 pub use image::{PageImage, PageRenderer, Tint};
 pub use patches::Patches;

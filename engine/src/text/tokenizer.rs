@@ -1,38 +1,146 @@
 //! `tokenizer.json`.
-use crate::Result;
+
+use super::vocab::{Style, Vocab};
+use crate::{Error, Result};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A tokenizer with the exact bytes of every token.
 #[derive(Debug, Clone)]
-pub struct Tokenizer {}
+pub struct Tokenizer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Reads special tokens written in a text as plain text.
+    plain: tokenizers::Tokenizer,
+    /// Turns special tokens written in a text into their ids.
+    special: tokenizers::Tokenizer,
+    vocab: Vocab,
+}
+
+/// The parts of `tokenizer.json` that say how tokens become bytes.
+#[derive(serde::Deserialize)]
+struct Head {
+    #[serde(default)]
+    decoder: Option<serde_json::Value>,
+    #[serde(default)]
+    pre_tokenizer: Option<serde_json::Value>,
+}
 
 impl Tokenizer {
     /// Reads `dir/tokenizer.json`.
-    pub fn load(_dir: &Path) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// A file that is missing or not a tokenizer.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join("tokenizer.json");
+        let json = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
+        Self::from_bytes(&json, &path.display().to_string())
     }
+
     /// Parses the content of a `tokenizer.json`; `place` names it in errors.
-    pub fn from_bytes(_json: &[u8], _place: &str) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// A content that is not a tokenizer, or of a kind whose tokens have no exact bytes (WordPiece, CTC).
+    pub fn from_bytes(json: &[u8], place: &str) -> Result<Self> {
+        let bad = |e: &dyn std::fmt::Display| Error::invalid(place, format!("not a tokenizer.json ({e})"));
+        let head: Head = serde_json::from_slice(json).map_err(|e| bad(&e))?;
+        let style = Style::of(head.decoder.as_ref(), head.pre_tokenizer.as_ref()).map_err(|kind| {
+            Error::invalid(
+                place,
+                format!("its decoder {kind} is not supported: byte-level BPE and SentencePiece tokenizers are"),
+            )
+        })?;
+        let mut special = tokenizers::Tokenizer::from_bytes(json).map_err(|e| bad(&e))?;
+        special.with_truncation(None).map_err(|e| bad(&e))?.with_padding(None);
+        let vocab = Vocab::new(&special, style).map_err(|what| Error::invalid(place, what))?;
+        let mut plain = special.clone();
+        plain.set_encode_special_tokens(true);
+        Ok(Self {
+            inner: Arc::new(Inner { plain, special, vocab }),
+        })
     }
+
     /// Token ids of `text`; no special token is added, none is recognised inside the text.
-    pub fn encode(&self, _text: &str) -> Result<Vec<u32>> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot take.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let ids = run(&self.inner.plain, text)?;
+        let Some(literal) = self.smuggled(&ids, text) else {
+            return Ok(ids);
+        };
+        // The model's own vocabulary knows the literal (Unigram pieces like "</s>"): cut it apart.
+        let mut ids = Vec::new();
+        let mut rest = text;
+        let first = literal.chars().next().map_or(0, char::len_utf8);
+        while let Some(at) = rest.find(literal) {
+            let (now, later) = rest.split_at(at + first);
+            ids.extend(run(&self.inner.plain, now)?);
+            rest = later;
+        }
+        ids.extend(run(&self.inner.plain, rest)?);
+        match self.smuggled(&ids, text) {
+            None => Ok(ids),
+            Some(literal) => Err(Error::Argument(format!(
+                "the text contains {literal:?}, which this tokenizer cannot read as plain text: remove it"
+            ))),
+        }
     }
+
+    /// A special token of `ids` that is written out in `text`. Others stand for unknown characters.
+    fn smuggled(&self, ids: &[u32], text: &str) -> Option<&str> {
+        let id = ids.iter().find(|&&id| {
+            self.is_special(id)
+                && self
+                    .inner
+                    .vocab
+                    .special(id)
+                    .is_some_and(|literal| text.contains(literal))
+        })?;
+        self.inner.vocab.special(*id)
+    }
+
     /// Like [`Self::encode`], but special tokens written in `text` (as chat templates do) become their ids.
-    pub fn encode_with_special(&self, _text: &str) -> Result<Vec<u32>> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot take.
+    pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>> {
+        run(&self.inner.special, text)
     }
+
     /// The exact bytes that a token stands for; empty for special tokens and unknown ids.
-    pub fn token_bytes(&self, _id: u32) -> &[u8] {
-        unimplemented!()
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        self.inner.vocab.bytes(id)
     }
+
     /// Whether `id` is a special token (draws nothing, prints nothing).
-    pub fn is_special(&self, _id: u32) -> bool {
-        unimplemented!()
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.vocab.special(id).is_some()
     }
-    /// Number of ids.
+
+    /// The id of the token written `token` in the vocabulary (special tokens included).
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.inner.special.token_to_id(token)
+    }
+
+    /// Number of ids: the largest id and one.
     pub fn vocab_size(&self) -> usize {
-        unimplemented!()
+        self.inner.vocab.len()
+    }
+
+    /// The text of `ids`; incomplete and invalid bytes are U+FFFD, special tokens are left out.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.token_bytes(id)).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+fn run(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {
+    match tokenizer.encode_fast(text, false) {
+        Ok(encoding) => Ok(encoding.get_ids().to_vec()),
+        Err(e) => Err(Error::Argument(format!("the tokenizer cannot read the text: {e}"))),
     }
 }
