@@ -25,19 +25,19 @@ pub fn preset(name: &str) -> Option<Config> {
     }
 }
 
-/// Strips of 20 cells of 8×16 px, `rows` lines of two strips: one visual token is the t-th stretch of the text.
-fn strips(hidden_size: usize, layers: usize, heads: usize, intermediate_size: usize, rows: usize) -> VisionConfig {
+/// Strips of `cells` cells of 8×16 px, `rows` lines of two strips: one visual token is the t-th stretch of the text.
+fn strips(cells: usize, rows: usize, hidden_size: usize, layers: usize, heads: usize) -> VisionConfig {
     VisionConfig {
         hidden_size,
-        intermediate_size,
+        intermediate_size: 4 * hidden_size,
         num_hidden_layers: layers,
         num_attention_heads: heads,
         layer_norm_eps: 1e-6,
         num_channels: 1,
         patch_height: 16,
-        patch_width: 160,
+        patch_width: 8 * cells,
         image_height: 16 * rows,
-        image_width: 320,
+        image_width: 2 * 8 * cells,
     }
 }
 
@@ -69,7 +69,7 @@ fn folio_nano() -> Config {
         bos_token_id: 0,
         eos_token_id: vec![1],
         fold: Some(FoldConfig {
-            vision: strips(192, 3, 3, 768, 16),
+            vision: strips(16, 16, 192, 3, 3),
             aligner: AlignerConfig {
                 kind: AlignerKind::Linear,
                 hidden_size: None,
@@ -103,7 +103,7 @@ fn smollm2() -> Config {
         bos_token_id: 1,
         eos_token_id: vec![2],
         fold: Some(FoldConfig {
-            vision: strips(384, 4, 6, 1536, 32),
+            vision: strips(20, 32, 384, 4, 6),
             aligner: AlignerConfig {
                 kind: AlignerKind::Tanh,
                 hidden_size: None,
