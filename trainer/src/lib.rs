@@ -4,7 +4,10 @@ pub mod aux_loss;
 pub mod data;
 pub mod files;
 pub mod linear_ce;
+pub mod metrics;
 pub mod optim;
+pub mod recipe;
+pub mod run_dir;
 pub mod step;
 pub mod tokenizer_train;
 
