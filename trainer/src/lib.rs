@@ -4,6 +4,7 @@ pub mod aux_loss;
 pub mod data;
 pub mod export;
 pub mod files;
+pub mod learner_state;
 pub mod linear_ce;
 pub mod metrics;
 pub mod model_folder;
