@@ -1,1 +1,11 @@
-//! stub
+//! Folio's trainer: text files in, a checkpoint that folds out. See `recipes/` for what a run is made of.
+
+pub mod aux_loss;
+pub mod data;
+pub mod files;
+pub mod linear_ce;
+pub mod optim;
+pub mod step;
+pub mod tokenizer_train;
+
+pub use folio_engine::{Error, Result};

@@ -1,1 +1,29 @@
 //! The model as burn modules, generic over `B: Backend`.
+//!
+//! Field names are Hugging Face's, so a parameter's path in the module tree *is* its tensor name. [`Vist2::forward`]
+//! runs whole laid-out documents (training, scoring); [`BurnRunner`] runs one context step by step over preallocated KV.
+
+mod aligner;
+mod attention;
+mod build;
+mod decoder;
+mod forward;
+mod kv;
+mod linear;
+mod norm;
+mod packed;
+mod params;
+mod rope;
+mod runner;
+mod vision;
+mod vist2;
+
+pub use build::Source;
+pub use forward::Hidden;
+pub use linear::Linear;
+pub use packed::{DocumentTokens, Packed, Target};
+pub use params::{named_params, visit_params};
+pub use runner::BurnRunner;
+#[cfg(feature = "flex")]
+pub use runner::load_cpu;
+pub use vist2::Vist2;

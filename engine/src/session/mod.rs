@@ -1,1 +1,44 @@
 //! Generation: sampler, stop rules, folding, events, statistics, session files.
+//!
+//! [`Session`] writes text and folds as it goes; [`score`] measures how well a model predicts a given text. Both drive
+//! a [`crate::runner::Runner`] and know nothing of how it computes.
+
+mod clock;
+mod driver;
+mod event;
+mod file;
+mod fingerprint;
+mod generate;
+#[cfg(test)]
+mod mock;
+mod ops;
+mod plan;
+mod sampler;
+mod score;
+mod stats;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use event::{Event, FinishReason};
+pub use file::{SavedSession, write_atomic};
+pub use fingerprint::fingerprint;
+pub use generate::{Session, Settings};
+pub use ops::PartKind;
+pub use sampler::{Drawn, REPETITION_WINDOW, Sampler, Sampling, log_softmax};
+pub use score::{Score, ScoreMode, score};
+pub use stats::{FoldSeconds, Stats};
+pub use stop::StopMatcher;
+
+/// What happens to text that the model has read or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum ContextMode {
+    /// Finished chunks are folded into pages.
+    #[default]
+    Folded,
+    /// Everything stays text: plain attention, the honest baseline.
+    Full,
+}

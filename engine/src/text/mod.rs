@@ -1,11 +1,13 @@
 //! Text in and out: tokenizer, streaming detokenizer, chat template, chunker.
 
+mod byte_level;
 mod chat;
 mod chunker;
 mod detokenizer;
 mod tokenizer;
 mod vocab;
 
+pub use byte_level::byte_level_tokenizer_json;
 pub use chat::{ChatTemplate, Message};
 pub use chunker::{Chunk, Chunker, chunk_all};
 pub use detokenizer::Detokenizer;

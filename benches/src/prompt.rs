@@ -1,0 +1,162 @@
+//! A long prompt: time to the first token, then decoding, folded or full.
+
+use crate::child::Mode;
+use crate::material::{Material, chunks};
+use anyhow::{Context, Result};
+use folio_engine::runner::{Logits, Runner, Want};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// What one run over the prompt gave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PromptRun {
+    /// "folded" or "full".
+    pub(crate) context: Mode,
+    /// Seconds from the prompt's ids to the logits of the first new token: rendering, encoding and prefill.
+    pub(crate) first_token_s: f64,
+    /// Slots held then.
+    pub(crate) prompt_slots: usize,
+    /// Seconds spent drawing the prompt's pages.
+    pub(crate) render_s: f64,
+    /// Seconds spent in the vision encoder and aligner for the prompt.
+    pub(crate) encode_s: f64,
+    /// Tokens written after the prompt.
+    pub(crate) decoded_tokens: usize,
+    /// Tokens a second over all of them, folds included.
+    pub(crate) decode_tokens_per_s: f64,
+    /// Seconds of decoding that went into folds.
+    pub(crate) decode_folds_s: f64,
+    /// Folds while decoding.
+    pub(crate) decode_folds: usize,
+    /// KV bytes held at the end.
+    pub(crate) kv_bytes: usize,
+    /// Most memory that the process ever held, loading included; bytes.
+    pub(crate) peak_bytes: Option<u64>,
+}
+
+/// Reads a prompt of `prompt_tokens` random ids, then writes `decode_tokens` greedily.
+pub(crate) fn measure(
+    runner: &mut dyn Runner,
+    mode: Mode,
+    prompt_tokens: usize,
+    decode_tokens: usize,
+) -> Result<PromptRun> {
+    let config = runner.config().clone();
+    let fold = config.fold.clone().context("this preset cannot fold")?;
+    let mut material = Material::new(&config)?;
+    warm_up(runner, &mut material, fold.chunk_tokens)?;
+    // A document starts with BOS, raw (spec section 3).
+    runner.extend(&[config.bos_token_id], Want::Nothing)?;
+    runner.keep_open();
+
+    let ids = material.ids(prompt_tokens);
+    let (mut render_s, mut encode_s) = (0.0, 0.0);
+    let start = Instant::now();
+    let mut logits = match mode {
+        Mode::Full => {
+            // Finished text joins the memory chunk by chunk, so that the open chunk's buffer stays small.
+            let pieces = ids.chunks(fold.chunk_tokens);
+            let last = pieces.len().saturating_sub(1);
+            let mut logits = Logits::default();
+            for (i, piece) in pieces.enumerate() {
+                logits = runner.extend(piece, if i == last { Want::Last } else { Want::Nothing })?;
+                runner.keep_open();
+            }
+            logits
+        }
+        Mode::Folded => {
+            let (folded, tail) = chunks(prompt_tokens, &fold);
+            let pages: Vec<_> = folded.iter().map(|&tokens| material.page(tokens)).collect();
+            render_s = start.elapsed().as_secs_f64();
+            let done = runner.fold(&pages, if tail == 0 { Want::Last } else { Want::Nothing })?;
+            encode_s = done.encode_s;
+            if tail == 0 {
+                done.logits
+            } else {
+                let logits = runner.extend(&ids[ids.len() - tail..], Want::Last)?;
+                runner.keep_open();
+                logits
+            }
+        }
+    };
+    let first_token_s = start.elapsed().as_secs_f64();
+    let prompt_slots = runner.context().slots();
+
+    let (mut decode_folds_s, mut decode_folds) = (0.0, 0);
+    let start = Instant::now();
+    for _ in 0..decode_tokens {
+        let id = argmax(logits.last())?;
+        logits = runner.extend(&[id], Want::Last)?;
+        if runner.context().open_slots() == fold.chunk_tokens {
+            match mode {
+                Mode::Full => runner.keep_open(),
+                Mode::Folded => {
+                    let folding = Instant::now();
+                    logits = runner.fold(&[material.page(fold.chunk_tokens)], Want::Last)?.logits;
+                    decode_folds_s += folding.elapsed().as_secs_f64();
+                    decode_folds += 1;
+                }
+            }
+        }
+    }
+    let decode_s = start.elapsed().as_secs_f64();
+    Ok(PromptRun {
+        context: mode,
+        first_token_s,
+        prompt_slots,
+        render_s,
+        encode_s,
+        decoded_tokens: decode_tokens,
+        decode_tokens_per_s: decode_tokens as f64 / decode_s,
+        decode_folds_s,
+        decode_folds,
+        kv_bytes: runner.context().slots() * runner.kv_bytes_per_slot(),
+        peak_bytes: crate::memory::peak_bytes(),
+    })
+}
+
+/// Touches every weight and starts the thread pool, then forgets.
+fn warm_up(runner: &mut dyn Runner, material: &mut Material, chunk_tokens: usize) -> Result<()> {
+    let page = material.page(chunk_tokens);
+    runner.fold(&[page], Want::Last)?;
+    runner.extend(&material.ids(chunk_tokens), Want::Last)?;
+    runner.reset();
+    Ok(())
+}
+
+fn argmax(logits: &[f32]) -> Result<u32> {
+    let best = logits
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(b.1))
+        .context("the model gave no logits")?;
+    Ok(u32::try_from(best.0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::child::stand_in::StandIn;
+
+    #[test]
+    fn folded_holds_a_quarter_of_the_slots_and_folds_while_it_writes() {
+        // 6 chunks of 128 and a tail of 20 (raw), then 300 tokens: 2 folds and 44 open.
+        let run = measure(&mut StandIn::new(), Mode::Folded, 6 * 128 + 20, 300).expect("it runs");
+        assert_eq!(run.prompt_slots, 1 + 6 * 32 + 20);
+        assert_eq!(run.decode_folds, 2);
+        assert_eq!(run.kv_bytes, 1 + 8 * 32 + 20 + 44);
+    }
+
+    #[test]
+    fn full_holds_every_token() {
+        let run = measure(&mut StandIn::new(), Mode::Full, 6 * 128 + 20, 300).expect("it runs");
+        assert_eq!((run.prompt_slots, run.decode_folds), (1 + 6 * 128 + 20, 0));
+        assert_eq!(run.kv_bytes, 1 + 6 * 128 + 20 + 300);
+    }
+
+    #[test]
+    fn argmax_is_the_largest() {
+        assert_eq!(argmax(&[-3.0, -1.0, -2.0]).expect("a value"), 1);
+        assert!(argmax(&[]).is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! Attention over a packed batch: memory to memory, and each chunk's text to memory and to itself.
+
+use super::decoder::Qkv;
+use super::packed::Packed;
+use burn::tensor::{Tensor, activation, backend::Backend};
+
+/// Attention of every row of `packed`, `[D × S, heads × head_dim]`; text of other chunks is never computed.
+pub(super) fn packed_attention<B: Backend>(qkv: Qkv<B>, packed: &Packed<B>) -> Tensor<B, 2> {
+    let [rows, heads, head_dim] = qkv.q.dims();
+    let kv_heads = qkv.k.dims()[1];
+    let groups = heads / kv_heads;
+    let (d, m, n, k_len) = (packed.documents, packed.memory, packed.chunks, packed.chunk_len);
+    let size = rows / d;
+    let q = qkv.q.reshape([d, size, kv_heads, groups, head_dim]);
+    // Keys and values: [d, kv_heads, S, head_dim].
+    let k = qkv.k.reshape([d, size, kv_heads, head_dim]).swap_dims(1, 2);
+    let v = qkv.v.reshape([d, size, kv_heads, head_dim]).swap_dims(1, 2);
+    let (k_memory, v_memory) = (k.clone().narrow(2, 0, m), v.clone().narrow(2, 0, m));
+
+    let q_memory = q.clone().narrow(1, 0, m).permute([0, 2, 3, 1, 4]).reshape([d, kv_heads, groups * m, head_dim]);
+    let own = q_memory.clone().matmul(k_memory.clone().transpose()) + packed.memory_bias.clone();
+    let attended = match &packed.memory_to_open_bias {
+        None => activation::softmax(own, 3).matmul(v_memory.clone()),
+        Some(bias) => {
+            let (k_open, v_open) = (k.clone().narrow(2, m, n * k_len), v.clone().narrow(2, m, n * k_len));
+            let open = q_memory.matmul(k_open.transpose()) + bias.clone();
+            let weights = activation::softmax(Tensor::cat(vec![own, open], 3), 3);
+            weights.clone().narrow(3, 0, m).matmul(v_memory.clone()) + weights.narrow(3, m, n * k_len).matmul(v_open)
+        }
+    };
+    let memory_out = attended
+        .reshape([d, kv_heads, groups, m, head_dim])
+        .permute([0, 3, 1, 2, 4])
+        .reshape([d, m, heads * head_dim]);
+    let Some(open_bias) = &packed.open_bias else {
+        return memory_out.reshape([rows, heads * head_dim]);
+    };
+
+    let open_len = n * k_len;
+    let q_open =
+        q.narrow(1, m, open_len).reshape([d, n, k_len, kv_heads, groups, head_dim]).permute([0, 3, 1, 4, 2, 5]);
+    let per_head = q_open.clone().reshape([d, kv_heads, n * groups * k_len, head_dim]);
+    let per_chunk = q_open.reshape([d * kv_heads * n, groups * k_len, head_dim]);
+    let chunked = |t: Tensor<B, 4>| t.narrow(2, m, open_len).reshape([d * kv_heads * n, k_len, head_dim]);
+    let (k_chunk, v_chunk) = (chunked(k), chunked(v));
+    let to_memory = per_head.matmul(k_memory.transpose());
+    let to_chunk = per_chunk.matmul(k_chunk.transpose()).reshape([d, kv_heads, n * groups * k_len, k_len]);
+    let weights = activation::softmax(Tensor::cat(vec![to_memory, to_chunk], 3) + open_bias.clone(), 3);
+    let from_memory = weights.clone().narrow(3, 0, m).matmul(v_memory);
+    let from_chunk = weights
+        .narrow(3, m, k_len)
+        .reshape([d * kv_heads * n, groups * k_len, k_len])
+        .matmul(v_chunk)
+        .reshape([d, kv_heads, n * groups * k_len, head_dim]);
+    let open_out = (from_memory + from_chunk)
+        .reshape([d, kv_heads, n, groups, k_len, head_dim])
+        .permute([0, 2, 4, 1, 3, 5])
+        .reshape([d, open_len, heads * head_dim]);
+    Tensor::cat(vec![memory_out, open_out], 1).reshape([rows, heads * head_dim])
+}

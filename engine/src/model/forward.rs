@@ -1,0 +1,62 @@
+//! The training-style forward: whole documents at once.
+
+use super::attention::packed_attention;
+use super::packed::{Packed, Target};
+use super::rope::Rope;
+use super::vist2::Vist2;
+use burn::tensor::{Int, Tensor, TensorData, activation, backend::Backend};
+
+/// What a forward over packed documents gives.
+#[derive(Debug, Clone)]
+pub struct Hidden<B: Backend> {
+    /// Final hidden states after the last norm, `[D × S, d]`.
+    pub rows: Tensor<B, 2>,
+    /// Visual tokens as the decoder took them, `[pages × slots, d]`.
+    pub visual: Option<Tensor<B, 2>>,
+}
+
+impl<B: Backend> Hidden<B> {
+    /// The rows that predict `targets`, `[targets, d]`.
+    pub fn predictors(&self, targets: &[Target]) -> Tensor<B, 2> {
+        let rows: Vec<i32> = targets.iter().map(|t| t.row as i32).collect();
+        let n = rows.len();
+        let index = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [n]), &self.rows.device());
+        self.rows.clone().select(0, index)
+    }
+}
+
+impl<B: Backend> Vist2<B> {
+    /// Only the visual tokens of a packed batch: the decoder does not run, and `rows` has no rows.
+    pub fn encode_packed(&self, packed: &Packed<B>) -> Hidden<B> {
+        let visual = packed.patches.clone().map(|p| self.visual_tokens(p, packed.page_bias.clone()));
+        let device = packed.memory_bias.device();
+        Hidden { rows: Tensor::zeros([0, self.config.text.hidden_size], &device), visual }
+    }
+
+    /// Runs the decoder over a packed batch, encoding its pages first.
+    pub fn forward(&self, packed: &Packed<B>) -> Hidden<B> {
+        let decoder = &self.language_model.model;
+        let text = decoder.embed_tokens.forward(packed.text_ids.clone());
+        let visual = packed.patches.clone().map(|p| self.visual_tokens(p, packed.page_bias.clone()));
+        let table = match &visual {
+            Some(visual) => Tensor::cat(vec![text, visual.clone()], 0),
+            None => text,
+        };
+        let mut x = table.select(0, packed.gather.clone());
+        let c = &self.config.text;
+        let rope = Rope::new(&packed.positions, c.head_dim, c.rope_theta, &x.device());
+        for layer in &decoder.layers {
+            x = layer.forward(x, &rope, |qkv| packed_attention(qkv, packed));
+        }
+        Hidden { rows: decoder.norm.forward(x), visual }
+    }
+
+    /// Negative log-likelihood (nats) of each target, in order, `[targets]`.
+    pub fn nll(&self, hidden: &Hidden<B>, targets: &[Target]) -> Tensor<B, 1> {
+        let logits = self.logits(hidden.predictors(targets));
+        let ids: Vec<i32> = targets.iter().map(|t| t.id as i32).collect();
+        let n = ids.len();
+        let index = Tensor::<B, 2, Int>::from_data(TensorData::new(ids, [n, 1]), &logits.device());
+        activation::log_softmax(logits, 1).gather(1, index).neg().reshape([n])
+    }
+}

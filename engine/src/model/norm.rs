@@ -1,0 +1,52 @@
+//! RMSNorm and LayerNorm.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, backend::Backend};
+
+/// Root-mean-square norm over the last dimension.
+#[derive(Module, Debug)]
+pub struct RmsNorm<B: Backend> {
+    /// `[width]`.
+    pub weight: Param<Tensor<B, 1>>,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl<B: Backend> RmsNorm<B> {
+    /// A norm with this weight.
+    pub fn new(weight: Param<Tensor<B, 1>>, eps: f64) -> Self {
+        Self { weight, eps }
+    }
+
+    /// Normalises the last dimension of `x`.
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        let mean_square = x.clone().square().mean_dim(D - 1);
+        let inverse = mean_square.add_scalar(self.eps).sqrt().recip();
+        x * inverse * self.weight.val().unsqueeze()
+    }
+}
+
+/// Layer norm over the last dimension.
+#[derive(Module, Debug)]
+pub struct LayerNorm<B: Backend> {
+    /// `[width]`.
+    pub weight: Param<Tensor<B, 1>>,
+    /// `[width]`.
+    pub bias: Param<Tensor<B, 1>>,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl<B: Backend> LayerNorm<B> {
+    /// A norm with this weight and bias.
+    pub fn new(weight: Param<Tensor<B, 1>>, bias: Param<Tensor<B, 1>>, eps: f64) -> Self {
+        Self { weight, bias, eps }
+    }
+
+    /// Normalises the last dimension of `x`.
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        let centred = x.clone() - x.mean_dim(D - 1);
+        let inverse = centred.clone().square().mean_dim(D - 1).add_scalar(self.eps).sqrt().recip();
+        centred * inverse * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
+    }
+}

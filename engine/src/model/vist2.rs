@@ -1,0 +1,52 @@
+//! The whole model.
+
+use super::aligner::Aligner;
+use super::decoder::LanguageModel;
+use super::vision::VisionTower;
+use crate::config::Config;
+use burn::module::Module;
+use burn::tensor::{Tensor, backend::Backend};
+
+/// Decoder, vision encoder and aligner (spec section 2). Without the last two it is a text-only model.
+#[derive(Module, Debug)]
+pub struct Vist2<B: Backend> {
+    /// The decoder.
+    pub language_model: LanguageModel<B>,
+    /// The vision encoder.
+    pub vision_tower: Option<VisionTower<B>>,
+    /// The aligner.
+    pub aligner: Option<Aligner<B>>,
+    /// The configuration that shaped it.
+    #[module(skip)]
+    pub config: Config,
+}
+
+impl<B: Backend> Vist2<B> {
+    /// The head's weight, `[vocab, d]`: the embedding table when tied.
+    pub fn head(&self) -> Tensor<B, 2> {
+        match &self.language_model.lm_head {
+            Some(head) => head.weight.val(),
+            None => self.language_model.model.embed_tokens.weight.val(),
+        }
+    }
+
+    /// Logits `[n, vocab]` of final hidden states `[n, d]` (already normed).
+    pub fn logits(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+        hidden.matmul(self.head().transpose())
+    }
+
+    /// Visual tokens of pages: patches `[pages, slots, patch_len]` to `[pages × slots, d_text]`.
+    ///
+    /// `key_bias` as in the encoder's forward: it hides the padding of pages shorter than `slots`.
+    ///
+    /// # Panics
+    /// On a text-only model.
+    pub fn visual_tokens(&self, patches: Tensor<B, 3>, key_bias: Option<Tensor<B, 4>>) -> Tensor<B, 2> {
+        let (Some(vision), Some(aligner)) = (&self.vision_tower, &self.aligner) else {
+            panic!("a text-only model has no vision tower");
+        };
+        let encoded = vision.vision_model.forward(patches, key_bias);
+        let [pages, slots, d] = encoded.dims();
+        aligner.forward(encoded.reshape([pages * slots, d]))
+    }
+}

@@ -1,0 +1,221 @@
+//! Drives a runner by journal operations, and keeps the figures.
+
+use std::sync::Arc;
+
+use super::clock::Stopwatch;
+use super::ops::{self, Op, PartKind, chunker};
+use super::stats::FoldSeconds;
+use super::{ContextMode, Event};
+use crate::config::FoldConfig;
+use crate::page::{FontStack, PageRenderer};
+use crate::runner::{Runner, Want};
+use crate::text::{Chunker, Tokenizer};
+use crate::{Error, Result};
+
+/// The folding side of a session: what is needed only when pages are drawn.
+struct Folding {
+    config: FoldConfig,
+    pages: PageRenderer,
+    /// Of the present part; `None` in a raw part.
+    chunker: Option<Chunker>,
+}
+
+/// A runner, the tokens that it has read or is about to, and the journal of what it did with them.
+pub(crate) struct Driver {
+    pub(crate) runner: Box<dyn Runner>,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) mode: ContextMode,
+    folding: Option<Folding>,
+    /// All token ids, BOS first; those from `cursor` on are not read yet.
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) cursor: usize,
+    pub(crate) ops: Vec<Op>,
+    pub(crate) part: PartKind,
+    /// Next-token logits after the last operation that was asked for them.
+    pub(crate) logits: Vec<f32>,
+    pub(crate) peak_slots: usize,
+    pub(crate) folds: usize,
+    pub(crate) seconds: FoldSeconds,
+}
+
+impl Driver {
+    /// Takes a runner and empties it.
+    ///
+    /// # Errors
+    /// Folding asked of a text-only model, or a tokenizer with ids outside the model's vocabulary.
+    pub(crate) fn new(
+        mut runner: Box<dyn Runner>,
+        tokenizer: Arc<Tokenizer>,
+        fonts: FontStack,
+        mode: ContextMode,
+    ) -> Result<Self> {
+        let config = runner.config();
+        let folding = match (mode, &config.fold) {
+            (ContextMode::Full, _) => None,
+            (ContextMode::Folded, None) => return Err(ops::cannot_fold()),
+            (ContextMode::Folded, Some(fold)) => Some(Folding {
+                config: fold.clone(),
+                pages: PageRenderer::new(fold, fonts),
+                chunker: None,
+            }),
+        };
+        if tokenizer.vocab_size() > config.text.vocab_size {
+            return Err(Error::Argument(format!(
+                "tokenizer.json has {} ids but the model's vocab_size is {}: they do not belong together",
+                tokenizer.vocab_size(),
+                config.text.vocab_size
+            )));
+        }
+        runner.reset();
+        Ok(Self {
+            runner,
+            tokenizer,
+            mode,
+            folding,
+            tokens: Vec::new(),
+            cursor: 0,
+            ops: Vec::new(),
+            part: PartKind::Raw,
+            logits: Vec::new(),
+            peak_slots: 0,
+            folds: 0,
+            seconds: FoldSeconds::default(),
+        })
+    }
+
+    /// The folding configuration; `None` in full mode.
+    pub(crate) fn fold_config(&self) -> Option<&FoldConfig> {
+        self.folding.as_ref().map(|f| &f.config)
+    }
+
+    /// Whether an open chunk's text must have been run before it is folded.
+    pub(crate) fn sees_text(&self) -> bool {
+        self.fold_config().is_some_and(|f| f.visual_sees_text)
+    }
+
+    /// Tokens in the open chunk, run or not.
+    pub(crate) fn open_tokens(&self) -> usize {
+        match self.folding.as_ref().and_then(|f| f.chunker.as_ref()) {
+            Some(chunker) => chunker.len(),
+            None => self.runner.context().open_slots(),
+        }
+    }
+
+    /// Whether `id` may still join the open chunk.
+    pub(crate) fn fits(&self, id: u32) -> bool {
+        match self.folding.as_ref().and_then(|f| f.chunker.as_ref()) {
+            Some(chunker) => chunker.is_empty() || chunker.fits(self.tokenizer.token_bytes(id)),
+            None => true,
+        }
+    }
+
+    /// Carries out `op` and writes it into the journal; logits are kept when `want` is [`Want::Last`].
+    ///
+    /// `run = false` lets tokens join the open chunk without running them: for replaying chunks that are folded later.
+    ///
+    /// # Errors
+    /// As the runner's; the journal and the context are then unchanged (but for extensions already counted).
+    pub(crate) fn apply(&mut self, op: Op, want: Want, run: bool) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        match &op {
+            Op::Part { kind } => {
+                self.part = *kind;
+                if let Some(folding) = &mut self.folding {
+                    folding.chunker = (*kind != PartKind::Raw).then(|| chunker(&folding.config));
+                }
+            }
+            Op::Extend { tokens, times } => {
+                for i in 0..*times {
+                    self.extend(*tokens, if i + 1 == *times { want } else { Want::Nothing }, run)?;
+                    ops::record(
+                        &mut self.ops,
+                        Op::Extend {
+                            tokens: *tokens,
+                            times: 1,
+                        },
+                    );
+                }
+                return Ok(events);
+            }
+            Op::Keep => {
+                self.runner.keep_open();
+                if let Some(chunker) = self.folding.as_mut().and_then(|f| f.chunker.as_mut()) {
+                    chunker.close();
+                }
+            }
+            Op::Fold { tokens } => events = self.fold(tokens, want)?,
+        }
+        ops::record(&mut self.ops, op);
+        Ok(events)
+    }
+
+    fn extend(&mut self, n: usize, want: Want, run: bool) -> Result<()> {
+        let ids = &self.tokens[self.cursor..self.cursor + n];
+        if run {
+            let logits = self.runner.extend(ids, want)?;
+            if want == Want::Last {
+                self.logits = logits.last().to_vec();
+            }
+        }
+        if let Some(chunker) = self.folding.as_mut().and_then(|f| f.chunker.as_mut()) {
+            for &id in ids {
+                chunker.push(id, self.tokenizer.token_bytes(id));
+            }
+        }
+        self.cursor += n;
+        self.peak_slots = self.peak_slots.max(self.runner.context().slots());
+        Ok(())
+    }
+
+    fn fold(&mut self, lengths: &[usize], want: Want) -> Result<Vec<Event>> {
+        let tint = self.part.tint();
+        let Some((folding, mut chunker)) = self.folding.as_mut().and_then(|f| f.chunker.clone().map(|c| (f, c))) else {
+            return Err(ops::cannot_fold());
+        };
+        let watch = Stopwatch::start();
+        let mut cursor = self.cursor;
+        let (mut pages, mut counts) = (Vec::new(), Vec::new());
+        for &n in lengths {
+            for &id in &self.tokens[cursor..cursor + n] {
+                chunker.push(id, self.tokenizer.token_bytes(id));
+            }
+            cursor += n;
+            let chunk = chunker.close();
+            counts.push(chunk.ids.len());
+            pages.push(folding.pages.render(&chunk.text, tint));
+        }
+        self.seconds.render += watch.seconds();
+        let open = self.runner.context().open_slots();
+        let folded = self.runner.fold(&pages, want)?;
+        // Committed only now: a fold that found no room leaves everything as it was.
+        folding.chunker = Some(chunker);
+        self.cursor = cursor;
+        self.seconds.encode += folded.encode_s;
+        self.seconds.prefill += folded.prefill_s;
+        if want == Want::Last {
+            self.logits = folded.logits.last().to_vec();
+        }
+        let slots = self.runner.context().slots();
+        // With `visual_sees_text` the page's tokens are computed while the text that they replace is still there.
+        let held = if folding.config.visual_sees_text {
+            slots + open
+        } else {
+            slots
+        };
+        self.peak_slots = self.peak_slots.max(held);
+        let mut events = Vec::new();
+        for (i, image) in pages.into_iter().enumerate() {
+            let index = self.folds;
+            self.folds += 1;
+            let taken = folded.slots.get(i).copied().unwrap_or(0);
+            events.push(Event::Page { index, image });
+            events.push(Event::Folded {
+                index,
+                tokens: counts[i],
+                slots: taken,
+                context_slots: slots,
+            });
+        }
+        Ok(events)
+    }
+}

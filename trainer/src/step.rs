@@ -1,0 +1,328 @@
+//! One training step: lay samples out, run forward and backward (one thread a share of the batch), clip, step.
+
+use crate::aux_loss::{CellHead, token_loss};
+use crate::data::{ChunkSample, Sample, SampleKind};
+use crate::linear_ce::{Answers, linear_ce};
+use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
+use burn::module::{AutodiffModule, Module};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use folio_engine::config::Config;
+use folio_engine::context::Piece;
+use folio_engine::model::{DocumentTokens, Packed, Vist2};
+
+/// Learning rates and weights of one step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepPlan {
+    /// Learning rate of the token embedding and the head.
+    pub embedding_lr: f64,
+    /// Learning rate of the decoder.
+    pub language_model_lr: f64,
+    /// Learning rate of the vision encoder (and of the auxiliary head).
+    pub vision_lr: f64,
+    /// Learning rate of the aligner.
+    pub aligner_lr: f64,
+    /// Weight of the cell-naming loss.
+    pub cells_weight: f64,
+    /// Weight of the token-naming loss.
+    pub tokens_weight: f64,
+    /// Largest gradient norm, of the language side and of the vision side separately.
+    pub clip_norm: f64,
+}
+
+/// What a step reports.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepStats {
+    /// Mean NLL (nats) of text tokens in `olm` samples.
+    pub olm: Mean,
+    /// Mean NLL (nats) of text tokens in `ocr` samples.
+    pub ocr: Mean,
+    /// Mean NLL of the first 16 tokens of chunks after the first, `olm` samples.
+    pub first16: Mean,
+    /// Cell-naming loss (nats a cell).
+    pub cells: Mean,
+    /// Token-naming loss (nats a patch).
+    pub tokens: Mean,
+    /// Gradient norm of the language side before clipping.
+    pub language_norm: f64,
+    /// Gradient norm of the vision side before clipping.
+    pub vision_norm: f64,
+    /// Text tokens seen.
+    pub text_tokens: usize,
+}
+
+/// A sum and its count.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Mean {
+    sum: f64,
+    count: f64,
+}
+
+impl Mean {
+    /// Adds `count` values that sum to `sum`.
+    pub fn add(&mut self, sum: f64, count: f64) {
+        self.sum += sum;
+        self.count += count;
+    }
+
+    /// Adds another mean's values.
+    pub fn merge(&mut self, other: Mean) {
+        self.add(other.sum, other.count);
+    }
+
+    /// The mean, or `None` when nothing was added.
+    pub fn get(&self) -> Option<f64> {
+        (self.count > 0.0).then(|| self.sum / self.count)
+    }
+}
+
+impl StepStats {
+    /// Adds another share's (or step's) values; norms are kept from the last.
+    pub fn merge(&mut self, other: &StepStats) {
+        self.olm.merge(other.olm);
+        self.ocr.merge(other.ocr);
+        self.first16.merge(other.first16);
+        self.cells.merge(other.cells);
+        self.tokens.merge(other.tokens);
+        self.text_tokens += other.text_tokens;
+        self.language_norm = other.language_norm;
+        self.vision_norm = other.vision_norm;
+    }
+}
+
+/// The model, its auxiliary head and their optimiser.
+#[derive(Debug)]
+pub struct Learner<B: AutodiffBackend> {
+    /// The model (without a graph).
+    pub model: Vist2<B::InnerBackend>,
+    /// The auxiliary head.
+    pub head: CellHead<B::InnerBackend>,
+    /// Moments.
+    pub optimizer: Optimizer<B::InnerBackend>,
+    /// Moments of the auxiliary head.
+    pub head_optimizer: Optimizer<B::InnerBackend>,
+    /// The device.
+    pub device: B::Device,
+    threads: usize,
+}
+
+struct Share {
+    grads: GradientsParams,
+    head_grads: GradientsParams,
+    stats: StepStats,
+}
+
+impl<B: AutodiffBackend> Learner<B> {
+    /// A learner that splits every batch over `threads` threads.
+    ///
+    /// CPU backends run element-wise operations on one core, so shares of the batch on threads of their own keep all
+    /// cores busy; the shares' gradients are added in order, so the result does not depend on timing.
+    pub fn new(
+        model: Vist2<B::InnerBackend>,
+        head: CellHead<B::InnerBackend>,
+        weight_decay: f32,
+        device: B::Device,
+        threads: usize,
+    ) -> Self {
+        let optimizer = Optimizer::new(weight_decay);
+        Self { model, head, optimizer, head_optimizer: Optimizer::new(weight_decay), device, threads: threads.max(1) }
+    }
+
+    /// One optimiser step on `samples`.
+    pub fn step(&mut self, samples: &[Sample], plan: &StepPlan) -> StepStats {
+        let totals = Totals::of(samples);
+        let per_thread = samples.len().div_ceil(self.threads).max(1);
+        let shares: Vec<Share> = std::thread::scope(|scope| {
+            let handles: Vec<_> = samples
+                .chunks(per_thread)
+                .map(|share| {
+                    let (model, head, device) = (self.model.clone(), self.head.clone(), self.device.clone());
+                    let totals = &totals;
+                    scope.spawn(move || backward::<B>(model, head, share, plan, totals, &device))
+                })
+                .collect();
+            handles.into_iter().map(|h| h.join().expect("a share's thread panicked")).collect()
+        });
+        let mut stats = StepStats::default();
+        let (mut grads, mut head_grads) = (GradientsParams::new(), GradientsParams::new());
+        for share in shares {
+            stats.merge(&share.stats);
+            add_gradients(&self.model, &mut grads, share.grads);
+            add_gradients(&self.head, &mut head_grads, share.head_grads);
+        }
+        let norms = squared_norms(&self.model, &grads, &|name| usize::from(is_vision(name)), 2);
+        stats.language_norm = norms[0].sqrt();
+        stats.vision_norm = norms[1].sqrt();
+        if !norms.iter().all(|n| n.is_finite()) {
+            return stats; // The caller sees the norm and decides; the weights are untouched.
+        }
+        let clip = |norm: f64| if norm > plan.clip_norm { plan.clip_norm / norm } else { 1.0 };
+        let (language, vision) = (clip(stats.language_norm), clip(stats.vision_norm));
+        let rate = |name: &str| {
+            let (lr, scale) = match () {
+                () if name.contains("embed_tokens") || name.contains("lm_head") => (plan.embedding_lr, language),
+                () if name.starts_with("vision_tower") => (plan.vision_lr, vision),
+                () if name.starts_with("aligner") => (plan.aligner_lr, vision),
+                () => (plan.language_model_lr, language),
+            };
+            (lr > 0.0).then_some(Rate { lr, scale })
+        };
+        self.model = self.optimizer.step(self.model.clone(), &mut grads, &rate);
+        let head_rate = |_: &str| Some(Rate { lr: plan.vision_lr, scale: 1.0 });
+        self.head = self.head_optimizer.step(self.head.clone(), &mut head_grads, &head_rate);
+        stats
+    }
+}
+
+fn is_vision(name: &str) -> bool {
+    name.starts_with("vision_tower") || name.starts_with("aligner")
+}
+
+/// What the whole batch holds, so that shares weigh their tokens alike.
+struct Totals {
+    text: f64,
+    slots: f64,
+}
+
+impl Totals {
+    fn of(samples: &[Sample]) -> Self {
+        let (mut text, mut slots) = (0.0, 0.0);
+        for sample in samples {
+            for (i, chunk) in sample.chunks.iter().enumerate() {
+                if sample.kind != SampleKind::Read {
+                    text += chunk.ids.len() as f64;
+                }
+                if has_page(sample.kind, i, sample.chunks.len()) {
+                    slots += chunk.slots as f64;
+                }
+            }
+        }
+        Self { text: text.max(1.0), slots: slots.max(1.0) }
+    }
+}
+
+/// The last chunk of an `olm` sample stays open.
+fn has_page(kind: SampleKind, chunk: usize, chunks: usize) -> bool {
+    kind != SampleKind::Olm || chunk + 1 < chunks
+}
+
+fn backward<B: AutodiffBackend>(
+    model: Vist2<B::InnerBackend>,
+    head: CellHead<B::InnerBackend>,
+    samples: &[Sample],
+    plan: &StepPlan,
+    totals: &Totals,
+    device: &B::Device,
+) -> Share {
+    // Leaves of its own for every thread: graphs that share a leaf would lock each other out.
+    let model = Vist2::<B>::from_inner(model);
+    let head = CellHead::<B>::from_inner(head);
+    let config = model.config.clone();
+    let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
+    let mut stats = StepStats::default();
+    let mut grads = GradientsAccumulator::new();
+    let mut head_grads = GradientsAccumulator::new();
+    for kind in [SampleKind::Read, SampleKind::Ocr, SampleKind::Olm] {
+        let of_task: Vec<&Sample> = samples.iter().filter(|s| s.kind == kind).collect();
+        if of_task.is_empty() {
+            continue;
+        }
+        let pages: Vec<&ChunkSample> = of_task
+            .iter()
+            .flat_map(|s| s.chunks.iter().enumerate().map(|(i, c)| (i, s.chunks.len(), c)))
+            .filter(|(i, n, _)| has_page(kind, *i, *n))
+            .map(|(_, _, c)| c)
+            .collect();
+        let documents: Vec<DocumentTokens> = of_task.iter().map(|s| layout(s, &config)).collect();
+        let heads = (config.text.num_attention_heads, config.text.num_key_value_heads);
+        let sees_text = fold.visual_sees_text && kind == SampleKind::Olm;
+        let packed = Packed::<B>::new(&documents, sees_text, heads, fold.vision.patch_len(), device);
+        let hidden = match kind {
+            SampleKind::Read => model.encode_packed(&packed),
+            _ => model.forward(&packed),
+        };
+        let mut loss = None;
+        let mut add = |term| {
+            loss = Some(match loss.take() {
+                Some(sum) => sum + term,
+                None => term,
+            });
+        };
+        if kind != SampleKind::Read {
+            let n = packed.targets.len();
+            let answers = Answers {
+                rows: (0..n).collect(),
+                classes: packed.targets.iter().map(|t| t.id as usize).collect(),
+                weights: vec![(1.0 / totals.text) as f32; n],
+            };
+            let ce = linear_ce(hidden.predictors(&packed.targets), model.head(), &answers, false);
+            let sum = ce.value * totals.text;
+            match kind {
+                SampleKind::Olm => stats.olm.add(sum, n as f64),
+                _ => stats.ocr.add(sum, n as f64),
+            }
+            for (target, nll) in packed.targets.iter().zip(&ce.nll) {
+                if kind == SampleKind::Olm && target.piece > 1 && target.offset < 16 {
+                    stats.first16.add(f64::from(*nll), 1.0);
+                }
+            }
+            stats.text_tokens += n;
+            add(ce.surrogate);
+        }
+        if let Some(visual) = packed.compact_visual(hidden.visual.clone()) {
+            let rows: usize = pages.iter().map(|p| p.slots).sum();
+            let share = rows as f64 / totals.slots;
+            if plan.cells_weight > 0.0 {
+                let classes: Vec<u8> = pages.iter().flat_map(|p| p.cells.iter().copied()).collect();
+                let cells = head.loss(visual.clone(), &classes);
+                stats.cells.add(scalar(&cells) * rows as f64, rows as f64);
+                add(cells.mul_scalar(plan.cells_weight * share));
+            }
+            if plan.tokens_weight > 0.0 {
+                let tokens: Vec<Vec<u32>> = pages.iter().flat_map(|p| p.patch_tokens.iter().cloned()).collect();
+                let (value, surrogate) = token_loss(visual, model.language_model.model.embed_tokens.weight.val(), &tokens);
+                stats.tokens.add(value * rows as f64, rows as f64);
+                add(surrogate.mul_scalar(plan.tokens_weight * share));
+            }
+        }
+        if let Some(loss) = loss {
+            let mut all = loss.backward();
+            grads.accumulate(&model, GradientsParams::from_module(&mut all, &model));
+            head_grads.accumulate(&head, GradientsParams::from_module(&mut all, &head));
+        }
+    }
+    Share { grads: grads.grads(), head_grads: head_grads.grads(), stats }
+}
+
+fn scalar<B: Backend>(t: &burn::tensor::Tensor<B, 1>) -> f64 {
+    t.clone().into_data().convert::<f64>().as_slice::<f64>().map_or(f64::NAN, |s| s[0])
+}
+
+/// Lays a sample out for its task.
+pub fn layout(sample: &Sample, config: &Config) -> DocumentTokens {
+    let mut document = DocumentTokens::default();
+    let mut push = |piece, ids: &[u32], pages: Option<&ChunkSample>| {
+        document.pieces.push(piece);
+        document.ids.push(ids.to_vec());
+        document.patches.push(pages.map_or(Vec::new(), |c| {
+            c.pages.iter().map(|&x| (f32::from(x) / 255.0 - 0.5) / 0.5).collect()
+        }));
+    };
+    let (n, kind) = (sample.chunks.len(), sample.kind);
+    if kind == SampleKind::Olm {
+        push(Piece::Raw { tokens: 1 }, &[config.bos_token_id], None);
+    }
+    for (i, chunk) in sample.chunks.iter().enumerate() {
+        let (tokens, visual) = (chunk.ids.len(), chunk.slots);
+        match kind {
+            SampleKind::Olm if i + 1 == n => push(Piece::Open { tokens }, &chunk.ids, None),
+            SampleKind::Olm => push(Piece::Folded { tokens, visual }, &chunk.ids, Some(chunk)),
+            SampleKind::Ocr => {
+                push(Piece::Page { visual }, &[], Some(chunk));
+                push(Piece::Raw { tokens }, &chunk.ids, None);
+            }
+            SampleKind::Read => push(Piece::Page { visual }, &[], Some(chunk)),
+        }
+    }
+    document
+}

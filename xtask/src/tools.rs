@@ -1,0 +1,101 @@
+//! Programs and fonts that some tests need, and how to get them.
+
+use crate::process;
+use anyhow::{Result, bail};
+use std::process::{Command, Stdio};
+
+/// Something that tests use and cargo cannot build.
+struct Tool {
+    /// Its Debian package.
+    package: &'static str,
+    /// What it is used for.
+    purpose: &'static str,
+    /// A command that succeeds when it is there.
+    probe: &'static [&'static str],
+    /// A line that the probe's output must have, if any.
+    expect: Option<&'static str>,
+    /// Whether tests fail without it (else they are skipped and say so).
+    required: bool,
+}
+
+const TOOLS: [Tool; 2] = [
+    Tool {
+        package: "tesseract-ocr",
+        purpose: "OCR: reads drawn pages back",
+        probe: &["tesseract", "--list-langs"],
+        expect: Some("eng"),
+        required: true,
+    },
+    Tool {
+        package: "fonts-noto-cjk",
+        purpose: "a Chinese font: draws pages through the fallback chain",
+        probe: &["dpkg", "--status", "fonts-noto-cjk"],
+        expect: None,
+        required: false,
+    },
+];
+
+impl Tool {
+    fn present(&self) -> bool {
+        let probed = Command::new(self.probe[0])
+            .args(&self.probe[1..])
+            .stdin(Stdio::null())
+            .output();
+        probed.is_ok_and(|output| {
+            let shown = [output.stdout, output.stderr].concat();
+            output.status.success()
+                && self
+                    .expect
+                    .is_none_or(|line| String::from_utf8_lossy(&shown).lines().any(|l| l.trim() == line))
+        })
+    }
+}
+
+/// Checks for everything that tests need; with `install`, installs what is missing (Debian and Ubuntu).
+///
+/// # Errors
+/// A required tool is missing, or could not be installed.
+pub(crate) fn ensure(install: bool) -> Result<()> {
+    let mut missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !tool.present()).collect();
+    if install && !missing.is_empty() {
+        apt_get(&["update", "--quiet"])?;
+        for tool in &missing {
+            let installed = apt_get(&["install", "--yes", "--no-install-recommends", "--quiet", tool.package]);
+            if tool.required {
+                installed?;
+            } else if let Err(error) = installed {
+                eprintln!("warning: going on without {}: {error:#}", tool.package);
+            }
+        }
+        missing.retain(|tool| !tool.present());
+    }
+    for tool in missing.iter().filter(|tool| !tool.required) {
+        eprintln!(
+            "note: {} is not installed ({}); tests that need it are skipped",
+            tool.package, tool.purpose
+        );
+    }
+    let needed: Vec<&str> = missing
+        .iter()
+        .filter(|tool| tool.required)
+        .map(|tool| tool.package)
+        .collect();
+    if !needed.is_empty() {
+        let names = needed.join(" ");
+        bail!("the tests need {names}: run `cargo xtask test --install`, or install it another way and try again");
+    }
+    Ok(())
+}
+
+/// Runs apt-get without questions, through sudo for a user who is not root.
+fn apt_get(args: &[&str]) -> Result<()> {
+    let uid = Command::new("id").arg("-u").output();
+    let root = uid.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    let mut command = Command::new(if root { "env" } else { "sudo" });
+    command
+        .arg("DEBIAN_FRONTEND=noninteractive")
+        .arg("apt-get")
+        .args(args)
+        .stdin(Stdio::null());
+    process::run(&mut command)
+}
