@@ -69,7 +69,6 @@ pub struct Session {
     phase: Phase,
     /// What the last text ended with; a full context stays full.
     pub(super) full: bool,
-    total: usize,
     prompt_tokens: usize,
     generated: usize,
     written_now: usize,
@@ -119,7 +118,6 @@ impl Session {
             events: VecDeque::new(),
             phase: Phase::Reading,
             full: false,
-            total: 0,
             prompt_tokens: 0,
             generated: 0,
             written_now: 0,
@@ -147,7 +145,6 @@ impl Session {
                     0
                 }
             });
-        self.total += tokens.len();
         for &id in &tokens[tokens.len() - response..] {
             let text = self.detokenizer.push(self.driver.tokenizer.token_bytes(id));
             self.stop.push(&text);
@@ -168,7 +165,6 @@ impl Session {
             )));
         }
         if !ids.is_empty() {
-            self.total += ids.len();
             self.parts.push_back(Part { kind, ids });
         }
         Ok(())
@@ -243,10 +239,8 @@ impl Session {
             self.events.extend(events);
             if self.driver.cursor > before {
                 self.prompt_tokens = self.driver.cursor - 1 - self.generated;
-                self.events.push_back(Event::Loading {
-                    done: self.driver.cursor,
-                    total: self.total.max(1),
-                });
+                let total = self.driver.tokens.len() + self.parts.iter().map(|p| p.ids.len()).sum::<usize>();
+                self.events.push_back(Event::Loading { done: self.driver.cursor, total });
             }
         } else if let Some(part) = self.parts.pop_front() {
             self.queue.extend(plan(&self.driver, &part));
