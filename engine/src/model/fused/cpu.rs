@@ -12,3 +12,6 @@ pub(super) use attention::attention_backward;
 #[cfg(feature = "train")]
 pub(super) use pointwise::{gelu_tanh_backward, rms_norm_backward, swiglu_backward};
 pub(super) use pointwise::{gelu_tanh, rms_norm, rotate, swiglu};
+
+#[cfg(all(test, feature = "train"))]
+mod tests;

@@ -1,0 +1,97 @@
+//! Every kernel's gradient against finite differences of the kernel, and attention against its definition.
+
+use super::*;
+use crate::model::AttentionPlan;
+
+fn noise(n: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Asserts that `gradient` is that of `Σ f(x) · dy`, where `dy` is what the kernel was given.
+fn check(x: &[f32], gradient: &[f32], dy: &[f32], f: impl Fn(&[f32]) -> Vec<f32>) {
+    let loss = |x: &[f32]| -> f64 { f(x).iter().zip(dy).map(|(y, d)| f64::from(*y) * f64::from(*d)).sum() };
+    const STEP: f32 = 4e-3;
+    for i in 0..x.len() {
+        let (mut above, mut below) = (x.to_vec(), x.to_vec());
+        above[i] += STEP;
+        below[i] -= STEP;
+        let slope = (loss(&above) - loss(&below)) / f64::from(2.0 * STEP);
+        let error = (slope - f64::from(gradient[i])).abs();
+        assert!(error < 2e-3 * (1.0 + slope.abs()), "element {i}: {} instead of {slope}", gradient[i]);
+    }
+}
+
+#[test]
+fn pointwise_gradients_are_slopes() {
+    let (x, u, dy, w) = (noise(24, 1), noise(24, 2), noise(24, 3), noise(8, 4));
+    let (_, inverse) = rms_norm(&x, &w, 1e-6);
+    let (dx, dw) = rms_norm_backward(&x, &w, &inverse, &dy);
+    check(&x, &dx, &dy, |x| rms_norm(x, &w, 1e-6).0);
+    check(&w, &dw, &dy, |w| rms_norm(&x, w, 1e-6).0);
+    let (dg, du) = swiglu_backward(&x, &u, &dy);
+    check(&x, &dg, &dy, |x| swiglu(x, &u));
+    check(&u, &du, &dy, |u| swiglu(&x, u));
+    check(&x, &gelu_tanh_backward(&x, &dy), &dy, gelu_tanh);
+    let angles = noise(6, 5);
+    let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|a| (a.cos(), a.sin())).unzip();
+    // 3 rows of 2 heads of 4.
+    check(&x, &rotate(&dy, &cos, &sin, [2, 2], -1.0), &dy, |x| rotate(x, &cos, &sin, [2, 2], 1.0));
+}
+
+fn plan() -> AttentionPlan {
+    // Two documents; the second has one chunk less than there is room for.
+    AttentionPlan { documents: 2, memory: 3, chunks: 2, chunk_len: 2, seen: vec![1, 3, 2, 0] }
+}
+
+const HEADS: Heads = Heads { query: 4, key: 2, dim: 3 };
+
+#[test]
+fn attention_is_softmax_over_what_is_seen() {
+    let plan = plan();
+    let size = plan.memory + plan.chunks * plan.chunk_len;
+    let rows = plan.documents * size;
+    let (q, k, v) = (noise(rows * 12, 1), noise(rows * 6, 2), noise(rows * 6, 3));
+    let (out, _) = attention(&q, &k, &v, HEADS, &plan);
+    for row in 0..rows {
+        let (d, s) = (row / size, row % size);
+        let keys: Vec<usize> = if s < plan.memory {
+            (0..=s).collect()
+        } else {
+            let (c, j) = ((s - plan.memory) / plan.chunk_len, (s - plan.memory) % plan.chunk_len);
+            let start = plan.memory + c * plan.chunk_len;
+            (0..plan.seen[d * plan.chunks + c]).chain(start..=start + j).collect()
+        };
+        for head in 0..HEADS.query {
+            let at = |r: usize| (d * size + r) * 6 + head / 2 * 3;
+            let query = &q[row * 12 + head * 3..][..3];
+            let scores: Vec<f64> = keys
+                .iter()
+                .map(|&r| query.iter().zip(&k[at(r)..at(r) + 3]).map(|(a, b)| f64::from(a * b)).sum::<f64>().exp())
+                .collect();
+            let sum: f64 = scores.iter().sum();
+            for i in 0..3 {
+                let want: f64 = keys.iter().zip(&scores).map(|(&r, s)| s * f64::from(v[at(r) + i])).sum::<f64>() / sum;
+                let got = f64::from(out[row * 12 + head * 3 + i]);
+                assert!((got - want).abs() < 1e-5, "row {row} head {head}: {got} instead of {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_gradients_are_slopes() {
+    let plan = plan();
+    let rows = plan.documents * (plan.memory + plan.chunks * plan.chunk_len);
+    let (q, k, v, dy) = (noise(rows * 12, 1), noise(rows * 6, 2), noise(rows * 6, 3), noise(rows * 12, 4));
+    let (_, weights) = attention(&q, &k, &v, HEADS, &plan);
+    let [dq, dk, dv] = attention_backward([&q, &k, &v], &weights, &dy, HEADS, &plan);
+    check(&q, &dq, &dy, |q| attention(q, &k, &v, HEADS, &plan).0);
+    check(&k, &dk, &dy, |k| attention(&q, k, &v, HEADS, &plan).0);
+    check(&v, &dv, &dy, |v| attention(&q, &k, v, HEADS, &plan).0);
+}
