@@ -1,13 +1,23 @@
 //! Pages: cells, drawing, patches.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-use folio_engine::config::{FoldConfig, preset};
+use folio_engine::config::{FoldConfig, PageConfig, preset};
 use folio_engine::page::{Cell, FontStack, MAX_MARKS, PageImage, PageRenderer, Patches, Tint, Typesetter};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
+/// 40 × 16 cells of 8 × 16 px, 32 strips of 20 cells: tests do not move with the presets.
 fn nano() -> FoldConfig {
-    preset("folio-nano").unwrap().fold.unwrap()
+    let mut fold = preset("folio-nano").unwrap().fold.unwrap();
+    (fold.vision.image_width, fold.vision.image_height) = (320, 256);
+    (fold.vision.patch_width, fold.vision.patch_height) = (160, 16);
+    fold.page = PageConfig {
+        font_px: 14.0,
+        cell_width: 8,
+        cell_height: 16,
+        newline: '¶',
+    };
+    fold
 }
 
 fn renderer() -> PageRenderer {
@@ -213,6 +223,36 @@ fn a_user_font_comes_first_and_the_embedded_one_fills_in() {
     // Hack has the box drawings, Ubuntu has not.
     assert_eq!(hack.render("╬", Tint::White), user.render("╬", Tint::White));
     assert_ne!(user.render("╬", Tint::White), user.render("\u{7}", Tint::White));
+}
+
+/// Where Debian's `fonts-noto-cjk` puts the font; `FOLIO_CJK_FONT` names another place.
+const NOTO_CJK: &str = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc";
+
+#[test]
+fn chinese_is_drawn_with_a_users_font() {
+    let file = std::env::var("FOLIO_CJK_FONT").unwrap_or_else(|_| NOTO_CJK.to_owned());
+    if !std::path::Path::new(&file).exists() {
+        eprintln!("skipped: no font with Chinese at {file} (Debian: fonts-noto-cjk; or set FOLIO_CJK_FONT)");
+        return;
+    }
+    // Face 2 of the collection is simplified Chinese.
+    let fonts = FontStack::load(&[format!("{file}#2")]).unwrap();
+    let renderer = PageRenderer::new(&nano(), fonts);
+    let text = "灯塔看守人每天晚上都记下云。";
+    let characters: Vec<PageImage> = text
+        .chars()
+        .map(|c| renderer.render(&c.to_string(), Tint::White))
+        .collect();
+    let missing = renderer.render("\u{10FFFD}", Tint::White);
+    for (i, a) in characters.iter().enumerate() {
+        assert_ne!(*a, missing);
+        assert!(!characters[..i].contains(a), "two characters look the same: {i}");
+    }
+    // A character fills most of its two cells.
+    let inked: Vec<usize> = (0..16)
+        .filter(|x| (0..16).any(|y| characters[0].pixels[y * 320 + x] < 128))
+        .collect();
+    assert!(inked.len() >= 10, "{inked:?}");
 }
 
 fn any_text() -> impl Strategy<Value = String> {
