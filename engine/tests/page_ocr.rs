@@ -35,16 +35,30 @@ fn read(page: PageImage, filter: FilterType) -> Option<String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("page.png");
     let image = image::GrayImage::from_raw(page.width as u32, page.height as u32, page.pixels).unwrap();
-    resize(&image, 2 * image.width(), 2 * image.height(), filter).save(&file).unwrap();
-    let output = match Command::new("tesseract").env("OMP_THREAD_LIMIT", "1").arg(&file).args(["-", "--psm", "6"]).output() {
+    resize(&image, 2 * image.width(), 2 * image.height(), filter)
+        .save(&file)
+        .unwrap();
+    let output = match Command::new("tesseract")
+        .env("OMP_THREAD_LIMIT", "1")
+        .arg(&file)
+        .args(["-", "--psm", "6"])
+        .output()
+    {
         Ok(output) => output,
         Err(e) => {
             let required = std::env::var("FOLIO_REQUIRE_TESSERACT").is_ok_and(|v| v == "1");
-            assert!(!required, "FOLIO_REQUIRE_TESSERACT=1, but tesseract does not start: {e}");
+            assert!(
+                !required,
+                "FOLIO_REQUIRE_TESSERACT=1, but tesseract does not start: {e}"
+            );
             return None;
         }
     };
-    assert!(output.status.success(), "tesseract: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "tesseract: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
@@ -95,9 +109,16 @@ fn check(tint: Tint, filter: FilterType) {
             continue;
         };
         let cer = wrong as f64 / total as f64;
-        eprintln!("{name}, {tint:?}, {filter:?}: {wrong} of {total} characters wrong ({:.2}%)", 100.0 * cer);
+        eprintln!(
+            "{name}, {tint:?}, {filter:?}: {wrong} of {total} characters wrong ({:.2}%)",
+            100.0 * cer
+        );
         assert!(total > 1500, "only {total} characters were checked");
-        assert!(cer <= MAX_CER, "{name}, {tint:?}, {filter:?}: character error rate {:.2}%", 100.0 * cer);
+        assert!(
+            cer <= MAX_CER,
+            "{name}, {tint:?}, {filter:?}: character error rate {:.2}%",
+            100.0 * cer
+        );
     }
 }
 
