@@ -117,7 +117,7 @@ fn a_tied_model_may_carry_its_head() {
 fn unaligned_data_and_odd_types() {
     let header = concat!(
         r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"#,
-        r#""b":{"dtype":"I8","shape":[2],"data_offsets":[8,10]}} "#
+        r#""b":{"dtype":"I8","shape":[2],"data_offsets":[8,10]}}  "#
     );
     assert_ne!(header.len() % 4, 0, "the data must lie unaligned");
     let mut bytes = hand_made(header, 10);
