@@ -7,7 +7,6 @@ use crate::statistics::median;
 use crate::steps::StepRun;
 use anyhow::Result;
 use serde_json::{Value, json};
-use std::fmt::Write;
 
 /// Everything that was measured.
 pub(crate) struct Report {
@@ -17,6 +16,9 @@ pub(crate) struct Report {
     /// The cost of one step.
     pub(crate) steps: Option<StepRun>,
 }
+
+/// One number of a run.
+type Figure = fn(&PromptRun) -> f64;
 
 /// A figure and what is wanted of it.
 struct Goal {
@@ -96,15 +98,17 @@ impl Report {
     /// The table for people.
     pub(crate) fn table(&self) -> String {
         let mut out = String::new();
-        // Writing to a String cannot fail.
-        let mut line = |text: String| drop(writeln!(out, "{text}"));
+        let mut line = |text: String| {
+            out.push_str(&text);
+            out.push('\n');
+        };
         if !self.prompt.is_empty() {
             line(format!(
                 "{}, {} tokens of prompt, random weights",
                 self.settings.preset, self.settings.prompt_tokens
             ));
             line(format!("{:<32}{:>10}{:>10}", "median", "folded", "full"));
-            let rows: [(&str, fn(&PromptRun) -> f64); 7] = [
+            let rows: [(&str, Figure); 7] = [
                 ("first token, s", |run| run.first_token_s),
                 ("  of it drawing pages, s", |run| run.render_s),
                 ("  of it reading pages, s", |run| run.encode_s),

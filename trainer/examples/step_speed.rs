@@ -4,8 +4,8 @@ use burn::backend::Autodiff;
 use burn_flex::Flex;
 use folio_engine::model::Vist2;
 use folio_trainer::aux_loss::CellHead;
-use folio_trainer::data::{ChunkSample, Sample};
-use folio_trainer::step::{Learner, StepPlan, Task};
+use folio_trainer::data::{ChunkSample, Sample, SampleKind};
+use folio_trainer::step::{Learner, StepPlan};
 use std::time::Instant;
 
 fn main() {
@@ -22,7 +22,7 @@ fn main() {
         Ok((0..n).map(|_| (rnd() as f32 / u32::MAX as f32 * 2.0 - 0.5) * 0.04).collect())
     }, &Default::default()).unwrap();
     let slots = 27;
-    let sample = || Sample { chunks: (0..chunks).map(|c| ChunkSample {
+    let sample = |kind| Sample { kind, document: 0, start: 0, chunks: (0..chunks).map(|c| ChunkSample {
         ids: (0..128).map(|i| ((i * 37 + c * 11) % 4096) as u32).collect(),
         pages: (0..slots * fold.vision.patch_len()).map(|i| (i % 251) as u8).collect(),
         slots, text: String::new(), cells: vec![5; slots * 20], patch_tokens: vec![vec![7, 9, 11]; slots],
@@ -30,8 +30,8 @@ fn main() {
     let head = CellHead::new(20, config.text.hidden_size, &Default::default());
     let mut learner = Learner::<Autodiff<Flex>>::new(model, head, 0.0, Default::default(), threads);
     let plan = StepPlan { embedding_lr: 1e-3, language_model_lr: 1e-3, vision_lr: 1e-3, aligner_lr: 1e-3, cells_weight: 1.0, tokens_weight: 0.5, clip_norm: 1.0 };
-    for task in [Task::Read, Task::Olm, Task::Ocr] {
-        let batch: Vec<_> = (0..docs).map(|_| (task, sample())).collect();
+    for task in [SampleKind::Read, SampleKind::Olm, SampleKind::Ocr] {
+        let batch: Vec<_> = (0..docs).map(|_| sample(task)).collect();
         for s in 0..steps {
             let t = Instant::now();
             let stats = learner.step(&batch, &plan);

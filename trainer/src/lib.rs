@@ -1,12 +1,11 @@
-//! stub
+//! Folio's trainer: text files in, a checkpoint that folds out. See `recipes/` for what a run is made of.
+
 pub mod aux_loss;
+pub mod data;
+pub mod files;
 pub mod linear_ce;
 pub mod optim;
 pub mod step;
-pub mod data {
-    //! temporary
-    #[derive(Debug, Clone, Default)]
-    pub struct Sample { pub chunks: Vec<ChunkSample> }
-    #[derive(Debug, Clone, Default)]
-    pub struct ChunkSample { pub ids: Vec<u32>, pub pages: Vec<u8>, pub slots: usize, pub text: String, pub cells: Vec<u8>, pub patch_tokens: Vec<Vec<u32>> }
-}
+pub mod tokenizer_train;
+
+pub use folio_engine::{Error, Result};

@@ -198,3 +198,25 @@ impl<B: Backend> ModuleVisitor<B> for Norms<'_> {
         }
     }
 }
+
+/// Adds `other`'s gradients of `module`'s parameters to `into`'s.
+pub fn add_gradients<B: Backend, M: Module<B>>(module: &M, into: &mut GradientsParams, other: GradientsParams) {
+    module.visit(&mut AddGradients { into, other });
+}
+
+struct AddGradients<'a> {
+    into: &'a mut GradientsParams,
+    other: GradientsParams,
+}
+
+impl<B: Backend> ModuleVisitor<B> for AddGradients<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(grad) = self.other.remove::<B, D>(param.id) {
+            let sum = match self.into.remove::<B, D>(param.id) {
+                Some(sum) => sum + grad,
+                None => grad,
+            };
+            self.into.register::<B, D>(param.id, sum);
+        }
+    }
+}

@@ -1,26 +1,15 @@
 //! One training step: lay samples out, run forward and backward (one thread a share of the batch), clip, step.
 
 use crate::aux_loss::{CellHead, token_loss};
-use crate::data::{ChunkSample, Sample};
+use crate::data::{ChunkSample, Sample, SampleKind};
 use crate::linear_ce::{Answers, linear_ce};
-use crate::optim::{Optimizer, Rate, squared_norms};
+use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
 use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use folio_engine::config::{Config, FoldConfig};
+use folio_engine::config::Config;
 use folio_engine::context::Piece;
 use folio_engine::model::{DocumentTokens, Packed, Vist2};
-
-/// How a sample is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// Encoder only: the auxiliary losses, no decoder.
-    Read,
-    /// `[v1, c1, v2, c2, …]`, ordinary causal mask.
-    Ocr,
-    /// `[bos, c1, v1, …, cn]`, spec section 3.
-    Olm,
-}
 
 /// Learning rates and weights of one step.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,7 +129,7 @@ impl<B: AutodiffBackend> Learner<B> {
     }
 
     /// One optimiser step on `samples`.
-    pub fn step(&mut self, samples: &[(Task, Sample)], plan: &StepPlan) -> StepStats {
+    pub fn step(&mut self, samples: &[Sample], plan: &StepPlan) -> StepStats {
         let totals = Totals::of(samples);
         let per_thread = samples.len().div_ceil(self.threads).max(1);
         let shares: Vec<Share> = std::thread::scope(|scope| {
@@ -155,13 +144,12 @@ impl<B: AutodiffBackend> Learner<B> {
             handles.into_iter().map(|h| h.join().expect("a share's thread panicked")).collect()
         });
         let mut stats = StepStats::default();
-        let (mut sum, mut head_sum) = (GradientsAccumulator::new(), GradientsAccumulator::new());
+        let (mut grads, mut head_grads) = (GradientsParams::new(), GradientsParams::new());
         for share in shares {
             stats.merge(&share.stats);
-            sum.accumulate(&self.model, share.grads);
-            head_sum.accumulate(&self.head, share.head_grads);
+            add_gradients(&self.model, &mut grads, share.grads);
+            add_gradients(&self.head, &mut head_grads, share.head_grads);
         }
-        let (mut grads, mut head_grads) = (sum.grads(), head_sum.grads());
         let norms = squared_norms(&self.model, &grads, &|name| usize::from(is_vision(name)), 2);
         stats.language_norm = norms[0].sqrt();
         stats.vision_norm = norms[1].sqrt();
@@ -197,14 +185,14 @@ struct Totals {
 }
 
 impl Totals {
-    fn of(samples: &[(Task, Sample)]) -> Self {
+    fn of(samples: &[Sample]) -> Self {
         let (mut text, mut slots) = (0.0, 0.0);
-        for (task, sample) in samples {
+        for sample in samples {
             for (i, chunk) in sample.chunks.iter().enumerate() {
-                if *task != Task::Read {
+                if sample.kind != SampleKind::Read {
                     text += chunk.ids.len() as f64;
                 }
-                if has_page(*task, i, sample.chunks.len()) {
+                if has_page(sample.kind, i, sample.chunks.len()) {
                     slots += chunk.slots as f64;
                 }
             }
@@ -214,14 +202,14 @@ impl Totals {
 }
 
 /// The last chunk of an `olm` sample stays open.
-fn has_page(task: Task, chunk: usize, chunks: usize) -> bool {
-    task != Task::Olm || chunk + 1 < chunks
+fn has_page(kind: SampleKind, chunk: usize, chunks: usize) -> bool {
+    kind != SampleKind::Olm || chunk + 1 < chunks
 }
 
 fn backward<B: AutodiffBackend>(
     model: Vist2<B::InnerBackend>,
     head: CellHead<B::InnerBackend>,
-    samples: &[(Task, Sample)],
+    samples: &[Sample],
     plan: &StepPlan,
     totals: &Totals,
     device: &B::Device,
@@ -229,28 +217,28 @@ fn backward<B: AutodiffBackend>(
     // Leaves of its own for every thread: graphs that share a leaf would lock each other out.
     let model = Vist2::<B>::from_inner(model);
     let head = CellHead::<B>::from_inner(head);
-    let config = model.config.0.clone();
+    let config = model.config.clone();
     let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
     let mut stats = StepStats::default();
     let mut grads = GradientsAccumulator::new();
     let mut head_grads = GradientsAccumulator::new();
-    for task in [Task::Read, Task::Ocr, Task::Olm] {
-        let of_task: Vec<&Sample> = samples.iter().filter(|(t, _)| *t == task).map(|(_, s)| s).collect();
+    for kind in [SampleKind::Read, SampleKind::Ocr, SampleKind::Olm] {
+        let of_task: Vec<&Sample> = samples.iter().filter(|s| s.kind == kind).collect();
         if of_task.is_empty() {
             continue;
         }
         let pages: Vec<&ChunkSample> = of_task
             .iter()
             .flat_map(|s| s.chunks.iter().enumerate().map(|(i, c)| (i, s.chunks.len(), c)))
-            .filter(|(i, n, _)| has_page(task, *i, *n))
+            .filter(|(i, n, _)| has_page(kind, *i, *n))
             .map(|(_, _, c)| c)
             .collect();
-        let documents: Vec<DocumentTokens> = of_task.iter().map(|s| layout(s, task, &config, fold)).collect();
+        let documents: Vec<DocumentTokens> = of_task.iter().map(|s| layout(s, &config)).collect();
         let heads = (config.text.num_attention_heads, config.text.num_key_value_heads);
-        let sees_text = fold.visual_sees_text && task == Task::Olm;
+        let sees_text = fold.visual_sees_text && kind == SampleKind::Olm;
         let packed = Packed::<B>::new(&documents, sees_text, heads, fold.vision.patch_len(), device);
-        let hidden = match task {
-            Task::Read => model.encode_packed(&packed),
+        let hidden = match kind {
+            SampleKind::Read => model.encode_packed(&packed),
             _ => model.forward(&packed),
         };
         let mut loss = None;
@@ -260,7 +248,7 @@ fn backward<B: AutodiffBackend>(
                 None => term,
             });
         };
-        if task != Task::Read {
+        if kind != SampleKind::Read {
             let n = packed.targets.len();
             let answers = Answers {
                 rows: (0..n).collect(),
@@ -269,12 +257,12 @@ fn backward<B: AutodiffBackend>(
             };
             let ce = linear_ce(hidden.predictors(&packed.targets), model.head(), &answers, false);
             let sum = ce.value * totals.text;
-            match task {
-                Task::Olm => stats.olm.add(sum, n as f64),
+            match kind {
+                SampleKind::Olm => stats.olm.add(sum, n as f64),
                 _ => stats.ocr.add(sum, n as f64),
             }
             for (target, nll) in packed.targets.iter().zip(&ce.nll) {
-                if task == Task::Olm && target.piece > 1 && target.offset < 16 {
+                if kind == SampleKind::Olm && target.piece > 1 && target.offset < 16 {
                     stats.first16.add(f64::from(*nll), 1.0);
                 }
             }
@@ -311,7 +299,7 @@ fn scalar<B: Backend>(t: &burn::tensor::Tensor<B, 1>) -> f64 {
 }
 
 /// Lays a sample out for its task.
-pub fn layout(sample: &Sample, task: Task, config: &Config, _fold: &FoldConfig) -> DocumentTokens {
+pub fn layout(sample: &Sample, config: &Config) -> DocumentTokens {
     let mut document = DocumentTokens::default();
     let mut push = |piece, ids: &[u32], pages: Option<&ChunkSample>| {
         document.pieces.push(piece);
@@ -320,20 +308,20 @@ pub fn layout(sample: &Sample, task: Task, config: &Config, _fold: &FoldConfig) 
             c.pages.iter().map(|&x| (f32::from(x) / 255.0 - 0.5) / 0.5).collect()
         }));
     };
-    let n = sample.chunks.len();
-    if task == Task::Olm {
+    let (n, kind) = (sample.chunks.len(), sample.kind);
+    if kind == SampleKind::Olm {
         push(Piece::Raw { tokens: 1 }, &[config.bos_token_id], None);
     }
     for (i, chunk) in sample.chunks.iter().enumerate() {
         let (tokens, visual) = (chunk.ids.len(), chunk.slots);
-        match task {
-            Task::Olm if i + 1 == n => push(Piece::Open { tokens }, &chunk.ids, None),
-            Task::Olm => push(Piece::Folded { tokens, visual }, &chunk.ids, Some(chunk)),
-            Task::Ocr => {
+        match kind {
+            SampleKind::Olm if i + 1 == n => push(Piece::Open { tokens }, &chunk.ids, None),
+            SampleKind::Olm => push(Piece::Folded { tokens, visual }, &chunk.ids, Some(chunk)),
+            SampleKind::Ocr => {
                 push(Piece::Page { visual }, &[], Some(chunk));
                 push(Piece::Raw { tokens }, &chunk.ids, None);
             }
-            Task::Read => push(Piece::Page { visual }, &[], Some(chunk)),
+            SampleKind::Read => push(Piece::Page { visual }, &[], Some(chunk)),
         }
     }
     document

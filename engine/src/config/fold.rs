@@ -30,7 +30,10 @@ pub struct VisionConfig {
 impl VisionConfig {
     /// Patches per row and per column of the page: `(columns, rows)`.
     pub fn patch_grid(&self) -> (usize, usize) {
-        (self.image_width / self.patch_width, self.image_height / self.patch_height)
+        (
+            self.image_width / self.patch_width,
+            self.image_height / self.patch_height,
+        )
     }
 
     /// Number of patches of a full page (β without blank skipping).
@@ -102,6 +105,9 @@ pub struct FoldConfig {
 impl FoldConfig {
     /// Character cells per line and lines per page.
     pub fn cell_grid(&self) -> (usize, usize) {
-        (self.vision.image_width / self.page.cell_width, self.vision.image_height / self.page.cell_height)
+        (
+            self.vision.image_width / self.page.cell_width,
+            self.vision.image_height / self.page.cell_height,
+        )
     }
 }

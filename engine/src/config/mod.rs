@@ -1,8 +1,11 @@
 //! A checkpoint's `config.json` and the presets. Keys are Hugging Face's wherever one exists.
 
+mod check;
 mod fold;
+mod keys;
 mod load;
 mod presets;
+mod save;
 mod text;
 
 pub use fold::{AlignerConfig, AlignerKind, FoldConfig, PageConfig, VisionConfig};

@@ -3,8 +3,14 @@
 use super::{AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig};
 
 /// Names of all presets.
-pub const PRESETS: [&str; 6] =
-    ["folio-nano", "smollm2-135m-folded", "vist2-0.6b", "vist2-1.7b", "vist2-4b", "vist2-8b"];
+pub const PRESETS: [&str; 6] = [
+    "folio-nano",
+    "smollm2-135m-folded",
+    "vist2-0.6b",
+    "vist2-1.7b",
+    "vist2-4b",
+    "vist2-8b",
+];
 
 /// The configuration named `name`, or `None`.
 pub fn preset(name: &str) -> Option<Config> {
@@ -19,24 +25,29 @@ pub fn preset(name: &str) -> Option<Config> {
     }
 }
 
-/// Strips of 20 cells of 8×16 px, `rows` lines of two strips: one visual token is the t-th stretch of the text.
-fn strips(hidden_size: usize, layers: usize, heads: usize, intermediate_size: usize, rows: usize) -> VisionConfig {
+/// Strips of `cells` cells of 8×16 px, `rows` lines of two strips: one visual token is the t-th stretch of the text.
+fn strips(cells: usize, rows: usize, hidden_size: usize, layers: usize, heads: usize) -> VisionConfig {
     VisionConfig {
         hidden_size,
-        intermediate_size,
+        intermediate_size: 4 * hidden_size,
         num_hidden_layers: layers,
         num_attention_heads: heads,
         layer_norm_eps: 1e-6,
         num_channels: 1,
         patch_height: 16,
-        patch_width: 160,
+        patch_width: 8 * cells,
         image_height: 16 * rows,
-        image_width: 320,
+        image_width: 2 * 8 * cells,
     }
 }
 
 fn strip_page() -> PageConfig {
-    PageConfig { font_px: 14.0, cell_width: 8, cell_height: 16, newline: '¶' }
+    PageConfig {
+        font_px: 14.0,
+        cell_width: 8,
+        cell_height: 16,
+        newline: '¶',
+    }
 }
 
 fn folio_nano() -> Config {
@@ -58,8 +69,11 @@ fn folio_nano() -> Config {
         bos_token_id: 0,
         eos_token_id: vec![1],
         fold: Some(FoldConfig {
-            vision: strips(192, 3, 3, 768, 16),
-            aligner: AlignerConfig { kind: AlignerKind::Linear, hidden_size: None },
+            vision: strips(16, 16, 192, 3, 3),
+            aligner: AlignerConfig {
+                kind: AlignerKind::Linear,
+                hidden_size: None,
+            },
             page: strip_page(),
             chunk_tokens: 128,
             visual_tokens: 32,
@@ -89,8 +103,11 @@ fn smollm2() -> Config {
         bos_token_id: 1,
         eos_token_id: vec![2],
         fold: Some(FoldConfig {
-            vision: strips(384, 4, 6, 1536, 32),
-            aligner: AlignerConfig { kind: AlignerKind::Tanh, hidden_size: None },
+            vision: strips(20, 32, 384, 4, 6),
+            aligner: AlignerConfig {
+                kind: AlignerKind::Tanh,
+                hidden_size: None,
+            },
             page: strip_page(),
             chunk_tokens: 256,
             visual_tokens: 64,
@@ -132,10 +149,18 @@ fn vist2(hidden_size: usize, layers: usize, heads: usize, intermediate_size: usi
                 image_height: 256,
                 image_width: 256,
             },
-            aligner: AlignerConfig { kind: AlignerKind::Tanh, hidden_size: None },
+            aligner: AlignerConfig {
+                kind: AlignerKind::Tanh,
+                hidden_size: None,
+            },
             // 4×4 px a character (4,096 cells): no font reads at that size, but it is the paper's own density
             // (14 px² a character), and patches of 16×16 px hold whole cells.
-            page: PageConfig { font_px: 4.0, cell_width: 4, cell_height: 4, newline: '¶' },
+            page: PageConfig {
+                font_px: 4.0,
+                cell_width: 4,
+                cell_height: 4,
+                newline: '¶',
+            },
             chunk_tokens: 1024,
             visual_tokens: 256,
             visual_sees_text: false,

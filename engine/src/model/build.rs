@@ -11,7 +11,7 @@ use super::vist2::Vist2;
 use crate::Result;
 use crate::checkpoint::TensorSpec;
 use crate::config::{AlignerConfig, AlignerKind, Config, FoldConfig, TextConfig};
-use burn::module::{Ignored, Param};
+use burn::module::Param;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 /// Where weights come from: a checkpoint, or an initialiser.
@@ -39,7 +39,7 @@ impl<B: Backend> Vist2<B> {
             }
             None => (None, None),
         };
-        Ok(Self { language_model, vision_tower, aligner, config: Ignored(config.clone()) })
+        Ok(Self { language_model, vision_tower, aligner, config: config.clone() })
     }
 }
 

@@ -30,7 +30,7 @@ impl<B: Backend> Vist2<B> {
     pub fn encode_packed(&self, packed: &Packed<B>) -> Hidden<B> {
         let visual = packed.patches.clone().map(|p| self.visual_tokens(p, packed.page_bias.clone()));
         let device = packed.memory_bias.device();
-        Hidden { rows: Tensor::zeros([0, self.config.0.text.hidden_size], &device), visual }
+        Hidden { rows: Tensor::zeros([0, self.config.text.hidden_size], &device), visual }
     }
 
     /// Runs the decoder over a packed batch, encoding its pages first.
@@ -43,7 +43,7 @@ impl<B: Backend> Vist2<B> {
             None => text,
         };
         let mut x = table.select(0, packed.gather.clone());
-        let c = &self.config.0.text;
+        let c = &self.config.text;
         let rope = Rope::new(&packed.positions, c.head_dim, c.rope_theta, &x.device());
         for layer in &decoder.layers {
             x = layer.forward(x, &rope, |qkv| packed_attention(qkv, packed));

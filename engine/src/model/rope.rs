@@ -4,14 +4,14 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 /// Cosines and sines for a list of positions, `[n, 1, head_dim / 2]`.
 #[derive(Debug, Clone)]
-pub struct Rope<B: Backend> {
+pub(super) struct Rope<B: Backend> {
     cos: Tensor<B, 3>,
     sin: Tensor<B, 3>,
 }
 
 impl<B: Backend> Rope<B> {
     /// Tables for `positions`. Angles are computed in f64: positions reach tens of thousands.
-    pub fn new(positions: &[usize], head_dim: usize, theta: f64, device: &B::Device) -> Self {
+    pub(super) fn new(positions: &[usize], head_dim: usize, theta: f64, device: &B::Device) -> Self {
         let half = head_dim / 2;
         let inverse: Vec<f64> = (0..half).map(|i| theta.powf(-(i as f64) / half as f64)).collect();
         let table = |f: fn(f64) -> f64| {
@@ -23,7 +23,7 @@ impl<B: Backend> Rope<B> {
     }
 
     /// Rotates `x`, `[n, heads, head_dim]`.
-    pub fn apply(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+    pub(super) fn apply(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let half = x.dims()[2] / 2;
         let (a, b) = (x.clone().narrow(2, 0, half), x.narrow(2, half, half));
         let (cos, sin) = (self.cos.clone(), self.sin.clone());

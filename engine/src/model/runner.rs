@@ -42,7 +42,7 @@ enum Into {
 impl<B: Backend> BurnRunner<B> {
     /// A runner of `model` on `device`; `name` is the device in words.
     pub fn new(model: Vist2<B>, device: B::Device, name: impl std::convert::Into<String>) -> Self {
-        let config = model.config.0.clone();
+        let config = model.config.clone();
         let mut runner =
             Self { model: model.no_grad(), config, context: Context::new(), kv: Vec::new(), device, name: name.into() };
         runner.reset();

@@ -4,7 +4,7 @@ use super::aligner::Aligner;
 use super::decoder::LanguageModel;
 use super::vision::VisionTower;
 use crate::config::Config;
-use burn::module::{Ignored, Module};
+use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Decoder, vision encoder and aligner (spec section 2). Without the last two it is a text-only model.
@@ -17,7 +17,8 @@ pub struct Vist2<B: Backend> {
     /// The aligner.
     pub aligner: Option<Aligner<B>>,
     /// The configuration that shaped it.
-    pub config: Ignored<Config>,
+    #[module(skip)]
+    pub config: Config,
 }
 
 impl<B: Backend> Vist2<B> {

@@ -1,0 +1,275 @@
+//! Windows of documents, cut into chunks by the rules of folding and drawn as pages.
+
+use super::batch::{ChunkSample, Sample, SampleRequest};
+use super::corpus::Corpus;
+use super::label::{Labels, labels};
+use super::rng::Rng;
+use crate::{Error, Result};
+use folio_engine::config::FoldConfig;
+use folio_engine::page::{FontStack, PageImage, PageRenderer, Patches, Tint};
+use folio_engine::text::{Chunk, Chunker, Detokenizer, Tokenizer};
+use std::sync::Arc;
+
+/// Cuts samples from a corpus. Everything a sample holds is a function of corpus, seed and request.
+#[derive(Debug, Clone)]
+pub struct Windows {
+    corpus: Arc<Corpus>,
+    tokenizer: Tokenizer,
+    renderer: PageRenderer,
+    config: FoldConfig,
+    seed: u64,
+}
+
+impl Windows {
+    /// Windows over `corpus` for a model that folds by `config`.
+    ///
+    /// # Errors
+    /// An empty corpus.
+    pub fn new(
+        corpus: Arc<Corpus>,
+        tokenizer: Tokenizer,
+        config: &FoldConfig,
+        fonts: FontStack,
+        seed: u64,
+    ) -> Result<Self> {
+        if corpus.tokens() == 0 {
+            return Err(Error::Argument("there is no text to take windows of".to_owned()));
+        }
+        let renderer = PageRenderer::new(config, fonts);
+        Ok(Self {
+            corpus,
+            tokenizer,
+            renderer,
+            config: config.clone(),
+            seed,
+        })
+    }
+
+    /// The corpus.
+    pub fn corpus(&self) -> &Arc<Corpus> {
+        &self.corpus
+    }
+
+    /// A window at a random place: documents by their length, starts evenly over the document.
+    pub fn sample(&self, request: &SampleRequest) -> Sample {
+        let mut rng = Rng::new(&[self.seed, request.index]);
+        let document = self.corpus.document_of(rng.below(self.corpus.tokens() as u64) as usize);
+        let length = self.corpus.range(document).len();
+        let need = request.chunks.max(1) * self.config.chunk_tokens;
+        let start = rng.below((length.saturating_sub(need) + 1) as u64) as usize;
+        self.at(request, document, start)
+    }
+
+    /// The window of document `document` that begins at its token `start`, or at the next that begins a character.
+    ///
+    /// # Panics
+    /// If the document has no such token.
+    pub fn at(&self, request: &SampleRequest, document: usize, start: usize) -> Sample {
+        let range = self.corpus.range(document);
+        assert!(
+            start < range.len(),
+            "document {document} has {} tokens, {start} is none of them",
+            range.len()
+        );
+        let torn = |&i: &usize| self.bytes(i).first().is_some_and(|byte| byte & 0xc0 == 0x80);
+        let first = (range.start + start..range.end)
+            .find(|i| !torn(i))
+            .unwrap_or(range.start + start);
+        let chunks = self.chunks(first..range.end, request.chunks.max(1));
+        let mut utf8 = Detokenizer::default();
+        let chunks = chunks.into_iter().map(|chunk| self.draw(chunk, &mut utf8)).collect();
+        Sample {
+            kind: request.kind,
+            document,
+            start: first - range.start,
+            chunks,
+        }
+    }
+
+    fn bytes(&self, i: usize) -> &[u8] {
+        self.tokenizer.token_bytes(self.corpus.ids.get(i))
+    }
+
+    /// The first `count` chunks of the ids in `range`; the last may be shorter where the document ends.
+    fn chunks(&self, range: std::ops::Range<usize>, count: usize) -> Vec<Chunk> {
+        let mut chunker = Chunker::new(self.renderer.typesetter().clone(), self.config.chunk_tokens);
+        let mut chunks = Vec::with_capacity(count);
+        for i in range {
+            chunker.step(self.corpus.ids.get(i), self.bytes(i), |chunk| chunks.push(chunk));
+            if chunks.len() >= count {
+                break;
+            }
+        }
+        if chunks.len() < count && !chunker.is_empty() {
+            chunks.push(chunker.close());
+        }
+        chunks.truncate(count);
+        chunks
+    }
+
+    fn draw(&self, chunk: Chunk, utf8: &mut Detokenizer) -> ChunkSample {
+        let page = self.renderer.render(&chunk.text, Tint::White);
+        let slots = Patches::ink_slots(&page, &self.config);
+        let tokens = chunk.ids.iter().map(|&id| (id, self.tokenizer.token_bytes(id)));
+        let Labels { cells, patch_tokens } = labels(&self.config, slots, &chunk.text, tokens, utf8);
+        let pages = patches(&page, &self.config, slots);
+        ChunkSample {
+            ids: chunk.ids,
+            pages,
+            slots,
+            text: chunk.text,
+            cells,
+            patch_tokens,
+        }
+    }
+}
+
+/// The first `slots` patches of a page as grey bytes, each flattened as (channel, row, column).
+fn patches(page: &PageImage, config: &FoldConfig, slots: usize) -> Vec<u8> {
+    let vision = &config.vision;
+    let columns = vision.patch_grid().0;
+    let mut data = Vec::with_capacity(slots * vision.patch_len());
+    for slot in 0..slots {
+        let (left, top) = (
+            slot % columns * vision.patch_width,
+            slot / columns * vision.patch_height,
+        );
+        for _ in 0..vision.num_channels {
+            for y in top..top + vision.patch_height {
+                let at = y * page.width + left;
+                data.extend_from_slice(&page.pixels[at..at + vision.patch_width]);
+            }
+        }
+    }
+    data
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::batch::SampleKind;
+    use super::super::corpus::{Ids, tests::tokenizer};
+    use super::*;
+    use folio_engine::config::preset;
+
+    const WORDS: &str =
+        "the raven sat by the river, and the river ran on to the sea \u{2014} caf\u{e9}s, na\u{ef}ve.\n";
+
+    fn windows(texts: &[String], seed: u64) -> Windows {
+        let config = preset("folio-nano").unwrap().fold.unwrap();
+        let (tokenizer, _) = tokenizer(&WORDS.repeat(20), 290);
+        let (mut ids, mut ends) = (Vec::new(), Vec::new());
+        for text in texts {
+            ids.extend(tokenizer.encode(text).unwrap().iter().map(|&id| id as u16));
+            ids.push(1);
+            ends.push(ids.len() as u64);
+        }
+        let corpus = Arc::new(Corpus {
+            ids: Ids::U16(ids),
+            ends,
+        });
+        Windows::new(corpus, tokenizer, &config, FontStack::embedded(), seed).unwrap()
+    }
+
+    fn request(index: u64, chunks: usize) -> SampleRequest {
+        SampleRequest {
+            index,
+            chunks,
+            kind: SampleKind::Olm,
+        }
+    }
+
+    #[test]
+    fn a_sample_is_a_function_of_seed_and_index() {
+        let texts = [WORDS.repeat(40), WORDS.repeat(10)];
+        let (one, other) = (windows(&texts, 7), windows(&texts, 7));
+        // In any order, from any instance: this is what resuming relies on.
+        let forward: Vec<_> = (0..20).map(|i| one.sample(&request(i, 3))).collect();
+        let backward: Vec<_> = (0..20).rev().map(|i| other.sample(&request(i, 3))).collect();
+        assert!(forward.iter().eq(backward.iter().rev()));
+        assert_ne!(windows(&texts, 8).sample(&request(0, 3)).start, forward[0].start);
+        let mut starts: Vec<_> = forward.iter().map(|s| (s.document, s.start)).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        assert!(starts.len() > 15, "{starts:?}");
+    }
+
+    #[test]
+    fn documents_come_by_their_length() {
+        let windows = windows(&[WORDS.repeat(60), WORDS.repeat(20)], 1);
+        let second = (0..400)
+            .filter(|&i| windows.sample(&request(i, 1)).document == 1)
+            .count();
+        assert!(
+            (60..140).contains(&second),
+            "{second} of 400 from a quarter of the text"
+        );
+    }
+
+    #[test]
+    fn chunks_are_consecutive_full_and_drawn() {
+        let windows = windows(&[WORDS.repeat(60)], 3);
+        for index in 0..30 {
+            let sample = windows.sample(&request(index, 4));
+            assert_eq!(sample.chunks.len(), 4);
+            let ids: Vec<u32> = sample.chunks.iter().flat_map(|c| c.ids.clone()).collect();
+            let expected: Vec<u32> = (sample.start..sample.start + ids.len())
+                .map(|i| windows.corpus.ids.get(i))
+                .collect();
+            assert_eq!(ids, expected);
+            let text: String = sample.chunks.iter().map(|c| c.text.as_str()).collect();
+            assert!(
+                windows.tokenizer.decode(&ids).starts_with(&text),
+                "pages show other text"
+            );
+            for chunk in &sample.chunks {
+                assert!(chunk.ids.len() <= 128 && !chunk.ids.is_empty());
+                assert_eq!(chunk.pages.len(), chunk.slots * 16 * 160);
+                assert_eq!(chunk.cells.len(), chunk.slots * 20);
+                let tokens: Vec<u32> = chunk.patch_tokens.concat();
+                assert!(tokens.iter().all(|id| chunk.ids.contains(id)) && tokens.len() + 2 >= chunk.ids.len());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_the_encoders_patches() {
+        let windows = windows(&[WORDS.repeat(30)], 3);
+        let sample = windows.sample(&request(0, 1));
+        let page = windows.renderer.render(&sample.chunks[0].text, Tint::White);
+        let expected = Patches::new(&page, &windows.config);
+        let found: Vec<f32> = sample.chunks[0]
+            .pages
+            .iter()
+            .map(|&x| (f32::from(x) / 255.0 - 0.5) / 0.5)
+            .collect();
+        assert_eq!((sample.chunks[0].slots, found), (expected.slots, expected.data));
+    }
+
+    #[test]
+    fn short_documents_give_what_they_have() {
+        let windows = windows(&["\u{e9}".to_owned()], 3);
+        for index in 0..10 {
+            let sample = windows.sample(&request(index, 5));
+            assert_eq!((sample.chunks.len(), sample.start), (1, 0));
+        }
+        // A start inside a character moves to the next whole one (here: the end token).
+        if windows.corpus.tokens() == 3 {
+            assert_eq!(windows.at(&request(0, 1), 0, 1).start, 2);
+        }
+    }
+
+    #[test]
+    fn a_full_page_closes_a_chunk_before_k_tokens() {
+        let mut windows = windows(&[WORDS.repeat(60)], 3);
+        windows.config.vision.image_height = 32;
+        windows.renderer = PageRenderer::new(&windows.config, FontStack::embedded());
+        let sample = windows.sample(&request(0, 3));
+        assert!(
+            sample
+                .chunks
+                .iter()
+                .all(|c| c.ids.len() < 128 && c.text.chars().count() <= 80 && c.slots <= 4)
+        );
+    }
+}
