@@ -162,15 +162,23 @@ impl SavedSession {
         Ok(session)
     }
 
+    /// The file's content.
+    ///
+    /// # Errors
+    /// None that a session can have; what the encoder says.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let mut json = serde_json::to_vec(self)
+            .map_err(|e| Error::invalid("session file", format!("cannot be encoded: {e}")))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
     /// Writes the file, whole or not at all.
     ///
     /// # Errors
     /// What the system says.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut json = serde_json::to_vec(self)
-            .map_err(|e| Error::invalid(path.display().to_string(), format!("cannot be encoded: {e}")))?;
-        json.push(b'\n');
-        write_atomic(path, &json)
+        write_atomic(path, &self.to_json()?)
     }
 }
 

@@ -8,6 +8,7 @@ use super::driver::Driver;
 use super::ops::{Op, PartKind};
 use super::plan::{Part, TEXT_BLOCK, plan};
 use super::{ContextMode, Event, FinishReason, REPETITION_WINDOW, Sampler, Sampling, Stats, StopMatcher};
+use crate::context::Context;
 use crate::page::FontStack;
 use crate::runner::{Runner, Want};
 use crate::text::{Detokenizer, Tokenizer};
@@ -387,6 +388,11 @@ impl Session {
     /// All token ids that the document consists of, BOS first.
     pub fn tokens(&self) -> &[u32] {
         &self.driver.tokens
+    }
+
+    /// The bookkeeping of the slots held now.
+    pub fn context(&self) -> &Context {
+        self.driver.runner.context()
     }
 
     /// Whether given text is still waiting to be read.

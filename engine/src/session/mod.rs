@@ -15,6 +15,7 @@ mod ops;
 mod plan;
 mod sampler;
 mod score;
+pub mod self_test;
 mod stats;
 mod stop;
 #[cfg(test)]
