@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use folio_engine::checkpoint::AtomicFile;
 use folio_engine::page::PageImage;
 
 /// Reads a text file (`-` is stdin), which must be UTF-8.
@@ -25,56 +26,38 @@ pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
 
 /// A file that will be written at the end. Opened at the start, so that a path that cannot be written is told before
 /// the work and not after it.
-pub(crate) struct Pending {
-    path: PathBuf,
-    /// Where the bytes go until they are complete; `None` for what is no regular file (a device, a pipe).
-    partial: Option<PathBuf>,
-    file: File,
-    done: bool,
+pub(crate) enum Pending {
+    /// Appears whole or not at all.
+    Regular(AtomicFile),
+    /// A device or a pipe: written in place.
+    Special(PathBuf, File),
 }
 
 impl Pending {
-    /// Opens a partial file beside `path`.
+    /// Opens a temporary file beside `path`.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let cannot = || format!("cannot write {}", path.display());
-        let existing = std::fs::metadata(path).ok();
-        if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
-            bail!("{}: it is a folder; give a file name", cannot());
+        match std::fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => bail!("cannot write {}: it is a folder; give a file name", path.display()),
+            Ok(meta) if !meta.is_file() => {
+                let file = File::options().write(true).open(path);
+                Ok(Self::Special(path.to_owned(), file.with_context(|| format!("cannot write {}", path.display()))?))
+            }
+            _ => Ok(Self::Regular(AtomicFile::create(path)?)),
         }
-        let Some(name) = path.file_name() else { bail!("{}: it has no file name", cannot()) };
-        let special = existing.is_some_and(|m| !m.is_file());
-        let partial = (!special).then(|| {
-            let mut hidden = std::ffi::OsString::from(".");
-            hidden.push(name);
-            hidden.push(format!(".{}.partial", std::process::id()));
-            path.with_file_name(hidden)
-        });
-        let file = match &partial {
-            Some(partial) => File::create(partial),
-            None => File::options().write(true).open(path),
-        };
-        Ok(Self { path: path.to_owned(), partial, file: file.with_context(cannot)?, done: false })
     }
 
     /// Writes everything and puts the file in place.
-    pub(crate) fn commit(mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        let cannot = format!("cannot write {}", self.path.display());
-        self.file.write_all(bytes).with_context(|| cannot.clone())?;
-        if let Some(partial) = &self.partial {
-            self.file.sync_all().with_context(|| cannot.clone())?;
-            std::fs::rename(partial, &self.path).with_context(|| cannot.clone())?;
+    pub(crate) fn commit(self, bytes: &[u8]) -> anyhow::Result<()> {
+        match self {
+            Self::Regular(mut file) => {
+                file.write(bytes)?;
+                file.commit()?;
+            }
+            Self::Special(path, mut file) => {
+                file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            }
         }
-        self.done = true;
         Ok(())
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let (false, Some(partial)) = (self.done, &self.partial) {
-            // Best effort: there is nobody left to tell.
-            let _ = std::fs::remove_file(partial);
-        }
     }
 }
 

@@ -24,7 +24,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use event::{Event, FinishReason};
-pub use file::{SavedSession, write_atomic};
+pub use file::SavedSession;
 pub use fingerprint::fingerprint;
 pub use generate::{Session, Settings};
 pub use ops::PartKind;
