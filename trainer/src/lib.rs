@@ -3,6 +3,7 @@
 pub mod aux_loss;
 pub mod data;
 pub mod files;
+pub mod learner_state;
 pub mod linear_ce;
 pub mod optim;
 pub mod step;

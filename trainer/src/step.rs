@@ -4,8 +4,9 @@ use crate::aux_loss::{CellHead, token_loss};
 use crate::data::{ChunkSample, Sample, SampleKind};
 use crate::linear_ce::{Answers, linear_ce};
 use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
-use burn::module::{AutodiffModule, Module};
+use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use folio_engine::config::Config;
 use folio_engine::context::Piece;
@@ -215,8 +216,8 @@ fn backward<B: AutodiffBackend>(
     device: &B::Device,
 ) -> Share {
     // Leaves of its own for every thread: graphs that share a leaf would lock each other out.
-    let model = Vist2::<B>::from_inner(model);
-    let head = CellHead::<B>::from_inner(head);
+    let model = Vist2::<B>::from_inner(model).map(&mut Leaves);
+    let head = CellHead::<B>::from_inner(head).map(&mut Leaves);
     let config = model.config.clone();
     let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
     let mut stats = StepStats::default();
@@ -294,7 +295,17 @@ fn backward<B: AutodiffBackend>(
     Share { grads: grads.grads(), head_grads: head_grads.grads(), stats }
 }
 
-fn scalar<B: Backend>(t: &burn::tensor::Tensor<B, 1>) -> f64 {
+/// Makes every parameter a leaf that gathers a gradient.
+struct Leaves;
+
+impl<B: AutodiffBackend> ModuleMapper<B> for Leaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let (id, tensor, mapper) = param.consume();
+        Param::from_mapped_value(id, tensor.detach().require_grad(), mapper)
+    }
+}
+
+fn scalar<B: Backend>(t: &Tensor<B, 1>) -> f64 {
     t.clone().into_data().convert::<f64>().as_slice::<f64>().map_or(f64::NAN, |s| s[0])
 }
 

@@ -242,9 +242,6 @@ impl Session {
                 self.prompt_tokens = self.driver.cursor - 1 - self.generated;
                 let total = self.driver.tokens.len() + self.parts.iter().map(|p| p.ids.len()).sum::<usize>();
                 self.events.push_back(Event::Loading { done: self.driver.cursor, total });
-                    done: self.driver.cursor,
-                    total: self.total.max(1),
-                });
             }
         } else if let Some(part) = self.parts.pop_front() {
             self.queue.extend(plan(&self.driver, &part));
