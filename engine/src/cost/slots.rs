@@ -1,0 +1,68 @@
+//! Slots of a folded context as a function of its tokens (spec section 3).
+
+use crate::config::FoldConfig;
+
+/// How many tokens fill a page and how many slots it then takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Tokens in a full chunk: K, or fewer where pages fill up before that.
+    pub tokens_per_page: usize,
+    /// β: visual tokens of a full page.
+    pub visual_tokens: usize,
+    /// Whether a part-filled page takes slots in proportion to its text.
+    pub skip_blank_patches: bool,
+}
+
+impl Slots {
+    /// The rule of a model whose chunks hold `tokens_per_page` tokens (at least 1, at most K).
+    pub fn new(fold: &FoldConfig, tokens_per_page: usize) -> Self {
+        Self {
+            tokens_per_page: tokens_per_page.clamp(1, fold.chunk_tokens.max(1)),
+            visual_tokens: fold.visual_tokens,
+            skip_blank_patches: fold.skip_blank_patches,
+        }
+    }
+
+    /// Visual tokens of a page of `tokens` tokens.
+    pub fn page(&self, tokens: usize) -> usize {
+        if self.skip_blank_patches {
+            (tokens * self.visual_tokens)
+                .div_ceil(self.tokens_per_page)
+                .clamp(1, self.visual_tokens)
+        } else {
+            self.visual_tokens
+        }
+    }
+
+    /// The pages that a prompt of `tokens` tokens is folded into, as tokens of each, and the tokens left raw: a tail is
+    /// folded when it is longer than β.
+    pub fn prompt_pages(&self, tokens: usize) -> (impl Iterator<Item = usize> + use<>, usize) {
+        let (full, tail) = (tokens / self.tokens_per_page, tokens % self.tokens_per_page);
+        let (last, raw) = if tail > self.visual_tokens {
+            (Some(tail), 0)
+        } else {
+            (None, tail)
+        };
+        (std::iter::repeat_n(self.tokens_per_page, full).chain(last), raw)
+    }
+
+    /// Slots of a prompt of `tokens` tokens, without BOS: 3,784 tokens take 1,024 at K = 1024, β = 256.
+    pub fn prompt(&self, tokens: usize) -> usize {
+        let (pages, raw) = self.prompt_pages(tokens);
+        pages.map(|tokens| self.page(tokens)).sum::<usize>() + raw
+    }
+
+    /// Slots that `tokens` generated tokens add: full chunks are folded, the open chunk is text.
+    pub fn generated(&self, tokens: usize) -> usize {
+        tokens / self.tokens_per_page * self.visual_tokens + tokens % self.tokens_per_page
+    }
+
+    /// Most slots that generating `tokens` tokens ever adds: just before its last fold, or at the end.
+    pub fn generated_peak(&self, tokens: usize) -> usize {
+        let before_fold = match tokens / self.tokens_per_page {
+            0 => 0,
+            folds => (folds - 1) * self.visual_tokens + self.tokens_per_page,
+        };
+        before_fold.max(self.generated(tokens))
+    }
+}
