@@ -12,10 +12,16 @@ use folio_engine::page::PageImage;
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     let (name, bytes) = if path == Path::new("-") {
         let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read stdin")?;
+        std::io::stdin()
+            .lock()
+            .read_to_end(&mut bytes)
+            .context("cannot read stdin")?;
         ("stdin".to_owned(), bytes)
     } else {
-        (path.display().to_string(), std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
+        (
+            path.display().to_string(),
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+        )
     };
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
@@ -40,7 +46,10 @@ impl Pending {
             Ok(meta) if meta.is_dir() => bail!("cannot write {}: it is a folder; give a file name", path.display()),
             Ok(meta) if !meta.is_file() => {
                 let file = File::options().write(true).open(path);
-                Ok(Self::Special(path.to_owned(), file.with_context(|| format!("cannot write {}", path.display()))?))
+                Ok(Self::Special(
+                    path.to_owned(),
+                    file.with_context(|| format!("cannot write {}", path.display()))?,
+                ))
             }
             _ => Ok(Self::Regular(AtomicFile::create(path)?)),
         }
@@ -54,7 +63,8 @@ impl Pending {
                 file.commit()?;
             }
             Self::Special(path, mut file) => {
-                file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
+                file.write_all(bytes)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
             }
         }
         Ok(())

@@ -30,7 +30,12 @@ impl Listener {
     /// Listens; pages go to `pages`.
     pub(crate) fn new(pages: Option<PageFolder>, quiet: bool) -> Self {
         let one_terminal = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
-        Self { out: TextOut::new(), pages, quiet, tell_folds: !quiet && !one_terminal }
+        Self {
+            out: TextOut::new(),
+            pages,
+            quiet,
+            tell_folds: !quiet && !one_terminal,
+        }
     }
 
     /// Pulls until the end. Ctrl-C and a reader that went away end the text.
@@ -41,7 +46,9 @@ impl Listener {
             if interrupt::asked() {
                 session.cancel();
             }
-            let Some(event) = session.next_event()? else { anyhow::bail!("the session ended without a reason") };
+            let Some(event) = session.next_event()? else {
+                anyhow::bail!("the session ended without a reason")
+            };
             match event {
                 Event::Loading { done, total } => {
                     let bar = reading.get_or_insert_with(|| progress::bar("reading", 0, self.quiet));
@@ -64,7 +71,12 @@ impl Listener {
                     }
                 }
                 Event::Folded { .. } if !writing => prompt_pages += 1,
-                Event::Folded { index, tokens, slots, context_slots } => {
+                Event::Folded {
+                    index,
+                    tokens,
+                    slots,
+                    context_slots,
+                } => {
                     if self.tell_folds {
                         eprintln!("page {index}: {tokens} tokens → {slots} slots, context {context_slots} slots");
                     }
@@ -75,8 +87,14 @@ impl Listener {
                     self.out.write(&text)?;
                     self.out.end()?;
                     shown += &text;
-                    let Some(stats) = stats else { anyhow::bail!("the session ended without statistics") };
-                    return Ok(Ending { stats, reason, text: shown });
+                    let Some(stats) = stats else {
+                        anyhow::bail!("the session ended without statistics")
+                    };
+                    return Ok(Ending {
+                        stats,
+                        reason,
+                        text: shown,
+                    });
                 }
             }
         }
@@ -88,7 +106,10 @@ impl Listener {
         }
         if self.tell_folds && pages > 0 {
             let slots = session.context().slots();
-            eprintln!("read: {pages} page{}, context {slots} slots", if pages == 1 { "" } else { "s" });
+            eprintln!(
+                "read: {pages} page{}, context {slots} slots",
+                if pages == 1 { "" } else { "s" }
+            );
         }
     }
 }
@@ -136,5 +157,9 @@ pub(crate) fn bytes(n: usize) -> String {
         value /= 1000.0;
         unit = next;
     }
-    if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") }
+    if unit == "B" {
+        format!("{n} B")
+    } else {
+        format!("{value:.1} {unit}")
+    }
 }

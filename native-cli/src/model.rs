@@ -58,7 +58,12 @@ impl Model {
         let config = Config::load(&dir)?;
         let tokenizer = Arc::new(Tokenizer::load(&dir)?);
         let fonts = FontStack::load(&args.font)?;
-        Ok(Self { dir, config, tokenizer, fonts })
+        Ok(Self {
+            dir,
+            config,
+            tokenizer,
+            fonts,
+        })
     }
 
     /// Loads the weights onto the device.
@@ -74,7 +79,10 @@ impl Model {
     /// The folder's name, for statistics.
     pub(crate) fn name(&self) -> String {
         let full = self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone());
-        full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
+        full.file_name()
+            .unwrap_or(full.as_os_str())
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Identifies the model and the fonts in session files.
@@ -108,9 +116,17 @@ pub(crate) fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         };
     }
     let exe = std::env::current_exe().ok();
-    let beside = exe.as_deref().and_then(Path::parent).map(|dir| dir.join("models/folio-nano"));
+    let beside = exe
+        .as_deref()
+        .and_then(Path::parent)
+        .map(|dir| dir.join("models/folio-nano"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/folio-nano");
     let places = [beside, Some(PathBuf::from("models/folio-nano")), Some(source)];
-    let found = places.into_iter().flatten().find(|dir| dir.join("config.json").is_file());
-    found.context("no bundled model found beside the program or in models/folio-nano: give --model DIR or set FOLIO_MODEL")
+    let found = places
+        .into_iter()
+        .flatten()
+        .find(|dir| dir.join("config.json").is_file());
+    found.context(
+        "no bundled model found beside the program or in models/folio-nano: give --model DIR or set FOLIO_MODEL",
+    )
 }

@@ -13,7 +13,10 @@ pub(crate) struct TextOut {
 impl TextOut {
     /// Nothing written yet.
     pub(crate) fn new() -> Self {
-        Self { ends_with_newline: true, terminal: std::io::stdout().is_terminal() }
+        Self {
+            ends_with_newline: true,
+            terminal: std::io::stdout().is_terminal(),
+        }
     }
 
     /// Writes `text` at once; `false` when nobody reads any more.
@@ -42,7 +45,9 @@ impl TextOut {
 /// Writes a whole result (JSON, a table) to stdout.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to stdout")
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to stdout")
 }
 
 /// JSON for people and programs, with a newline at the end.

@@ -49,11 +49,20 @@ impl SamplingArgs {
             min_p: self.min_p.unwrap_or(old.min_p),
             seed: self.seed.unwrap_or(old.seed),
         };
-        let stop = if self.stop.is_empty() { base.stop } else { self.stop.clone() };
+        let stop = if self.stop.is_empty() {
+            base.stop
+        } else {
+            self.stop.clone()
+        };
         if stop.iter().any(String::is_empty) {
             return Err(usage("--stop: an empty string would end every text at once"));
         }
-        Ok(Settings { sampling, stop, ignore_eos: self.ignore_eos || base.ignore_eos, ..base })
+        Ok(Settings {
+            sampling,
+            stop,
+            ignore_eos: self.ignore_eos || base.ignore_eos,
+            ..base
+        })
     }
 
     /// Checks the flags' ranges, before any file is opened.
@@ -83,7 +92,11 @@ pub(crate) fn defaults(dir: &Path) -> anyhow::Result<Sampling> {
     let file: File = serde_json::from_slice(&json).with_context(|| format!("{}: not valid", path.display()))?;
     let sampling = Sampling {
         repetition_penalty: file.repetition_penalty.unwrap_or(1.0),
-        temperature: if file.do_sample == Some(true) { file.temperature.unwrap_or(1.0) } else { 0.0 },
+        temperature: if file.do_sample == Some(true) {
+            file.temperature.unwrap_or(1.0)
+        } else {
+            0.0
+        },
         top_k: file.top_k.unwrap_or(0),
         top_p: file.top_p.unwrap_or(1.0),
         min_p: file.min_p.unwrap_or(0.0),

@@ -44,7 +44,9 @@ fn damaged_weights() {
 #[test]
 fn a_tensor_of_another_shape() {
     let place = Place::new();
-    tamper(&place, |header, _| header["aligner.weight"]["shape"] = serde_json::json!([16, 32]));
+    tamper(&place, |header, _| {
+        header["aligner.weight"]["shape"] = serde_json::json!([16, 32])
+    });
     place.fails(&RUN, 1, "aligner.weight");
 }
 
@@ -105,18 +107,39 @@ fn a_prompt_that_is_not_utf8() {
 #[test]
 fn a_session_of_another_model_or_no_session_at_all() {
     let place = Place::new();
-    place.ok(&["generate", "--prompt", "a", "--max-new-tokens", "3", "--save-session", "s.json"]);
+    place.ok(&[
+        "generate",
+        "--prompt",
+        "a",
+        "--max-new-tokens",
+        "3",
+        "--save-session",
+        "s.json",
+    ]);
     write_model(&place.path("other"), &config(), 2);
-    place.fails(&["generate", "--model", "other", "--resume-session", "s.json"], 1, "another model");
+    place.fails(
+        &["generate", "--model", "other", "--resume-session", "s.json"],
+        1,
+        "another model",
+    );
     let good = std::fs::read(place.path("s.json")).unwrap();
     place.write("cut.json", &good[..good.len() / 2]);
     place.fails(&["generate", "--resume-session", "cut.json"], 1, "cut.json");
     place.write("other.json", "[1, 2]");
     place.fails(&["generate", "--resume-session", "other.json"], 1, "not a session");
-    place.write("late.json", String::from_utf8(good).unwrap().replace("\"version\":1", "\"version\":9"));
+    place.write(
+        "late.json",
+        String::from_utf8(good)
+            .unwrap()
+            .replace("\"version\":1", "\"version\":9"),
+    );
     place.fails(&["generate", "--resume-session", "late.json"], 1, "newer");
     place.fails(&["generate", "--resume-session", "missing.json"], 1, "missing.json");
-    place.fails(&["generate", "--resume-session", "s.json", "--context", "full"], 2, "--context");
+    place.fails(
+        &["generate", "--resume-session", "s.json", "--context", "full"],
+        2,
+        "--context",
+    );
 }
 
 #[test]
@@ -136,7 +159,11 @@ fn sampling_values_out_of_range() {
         ("--seed", "x"),
         ("--stop", ""),
     ] {
-        place.fails(&["generate", "--prompt", "a", flag, value], 2, flag.trim_start_matches("--").split('-').next().unwrap());
+        place.fails(
+            &["generate", "--prompt", "a", flag, value],
+            2,
+            flag.trim_start_matches("--").split('-').next().unwrap(),
+        );
     }
 }
 
@@ -162,7 +189,11 @@ fn results_that_cannot_be_written_are_told_before_the_work() {
     }
     place.fails(&["generate", "--prompt", "a", "--pages", "file"], 1, "file");
     // A failure later on leaves no trace of a file that could have been written.
-    place.fails(&["generate", "--model", "nowhere", "--prompt", "a", "--stats", "s.json"], 1, "nowhere");
+    place.fails(
+        &["generate", "--model", "nowhere", "--prompt", "a", "--stats", "s.json"],
+        1,
+        "nowhere",
+    );
 }
 
 #[test]
@@ -182,6 +213,14 @@ fn folding_asked_of_a_text_only_model() {
     place.write("t.txt", "some text");
     place.fails(&["score", "--file", "t.txt"], 1, "--context full");
     place.fails(&["render", "t.txt", "--out", "pages"], 1, "text-only");
-    place.ok(&["generate", "--prompt", "a", "--max-new-tokens", "3", "--context", "full"]);
+    place.ok(&[
+        "generate",
+        "--prompt",
+        "a",
+        "--max-new-tokens",
+        "3",
+        "--context",
+        "full",
+    ]);
     place.ok(&["score", "--file", "t.txt", "--context", "full"]);
 }

@@ -43,8 +43,16 @@ pub(crate) fn config() -> Config {
                 image_height: 32,
                 image_width: 96,
             },
-            aligner: AlignerConfig { kind: AlignerKind::Linear, hidden_size: None },
-            page: PageConfig { font_px: 14.0, cell_width: 8, cell_height: 16, newline: '¶' },
+            aligner: AlignerConfig {
+                kind: AlignerKind::Linear,
+                hidden_size: None,
+            },
+            page: PageConfig {
+                font_px: 14.0,
+                cell_width: 8,
+                cell_height: 16,
+                newline: '¶',
+            },
             chunk_tokens: 16,
             visual_tokens: 4,
             visual_sees_text: false,
@@ -57,10 +65,17 @@ pub(crate) fn config() -> Config {
 pub(crate) fn write_model(dir: &Path, config: &Config, seed: u64) {
     std::fs::create_dir_all(dir).unwrap();
     std::fs::write(dir.join("config.json"), config.to_json()).unwrap();
-    std::fs::write(dir.join("tokenizer.json"), byte_level_tokenizer_json(&[("<bos>", 0), ("<eos>", 1)])).unwrap();
+    std::fs::write(
+        dir.join("tokenizer.json"),
+        byte_level_tokenizer_json(&[("<bos>", 0), ("<eos>", 1)]),
+    )
+    .unwrap();
     // Random logits are nearly flat: larger weights make greedy texts that depend on what the model sees.
     let values = &mut |spec: &folio_engine::checkpoint::TensorSpec| {
-        Ok(init_tensor(config, spec, seed).iter().map(|x| if spec.name.contains("norm") { *x } else { x * 6.0 }).collect())
+        Ok(init_tensor(config, spec, seed)
+            .iter()
+            .map(|x| if spec.name.contains("norm") { *x } else { x * 6.0 })
+            .collect())
     };
     write(dir, &tensors(config), Dtype::F32, values).unwrap();
 }
@@ -79,7 +94,9 @@ impl Place {
             write_model(dir.path(), &config(), 1);
             dir
         });
-        let place = Self { dir: TempDir::new().unwrap() };
+        let place = Self {
+            dir: TempDir::new().unwrap(),
+        };
         std::fs::create_dir(place.path("m")).unwrap();
         for entry in std::fs::read_dir(shared.path()).unwrap() {
             let from = entry.unwrap().path();
@@ -90,7 +107,9 @@ impl Place {
 
     /// With a changed tiny model.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let place = Self { dir: TempDir::new().unwrap() };
+        let place = Self {
+            dir: TempDir::new().unwrap(),
+        };
         let mut config = config();
         change(&mut config);
         write_model(&place.path("m"), &config, 1);
@@ -125,7 +144,11 @@ impl Place {
         if args[0] != "devices" && !args.contains(&"--model") {
             command.args(["--model", "m"]);
         }
-        command.args(&args[1..]).stdin(Stdio::null()).env_remove("FOLIO_MODEL").env_remove("RUST_BACKTRACE");
+        command
+            .args(&args[1..])
+            .stdin(Stdio::null())
+            .env_remove("FOLIO_MODEL")
+            .env_remove("RUST_BACKTRACE");
         command
     }
 
@@ -137,7 +160,11 @@ impl Place {
     /// Runs it, which must succeed; gives stdout.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -148,10 +175,20 @@ impl Place {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
         assert!(stderr.contains(part), "{args:?}: {part:?} is not in: {stderr}");
-        assert!(!stderr.contains("panicked") && !stderr.contains("internal error"), "{args:?}: {stderr}");
+        assert!(
+            !stderr.contains("panicked") && !stderr.contains("internal error"),
+            "{args:?}: {stderr}"
+        );
         // clap's usage errors say more; ours are a line or two.
-        assert!(code == 2 || stderr.trim_end().lines().count() <= 2, "{args:?}: {stderr}");
-        assert!(output.stdout.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+        assert!(
+            code == 2 || stderr.trim_end().lines().count() <= 2,
+            "{args:?}: {stderr}"
+        );
+        assert!(
+            output.stdout.is_empty(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
         assert_eq!(self.files(), before, "{args:?} left something half-written");
     }
 }

@@ -32,7 +32,10 @@ fn render_draws_all_of_a_text() {
     let place = Place::new();
     place.write("t.txt", TEXT);
     place.ok(&["render", "t.txt", "--out", "p"]);
-    assert_eq!(std::fs::read_dir(place.path("p")).unwrap().count(), TEXT.len().div_ceil(16));
+    assert_eq!(
+        std::fs::read_dir(place.path("p")).unwrap().count(),
+        TEXT.len().div_ceil(16)
+    );
     place.ok(&["score", "--file", "t.txt", "--pages", "q"]);
     let page = |dir: &str| std::fs::read(place.path(dir).join("page_00003.png")).unwrap();
     assert_eq!(page("p"), page("q"), "the pages that the model sees");
@@ -43,7 +46,10 @@ fn render_draws_all_of_a_text() {
 fn devices_pass_their_self_test() {
     let place = Place::new();
     let table = place.ok(&["devices"]);
-    assert!(table.contains("passed") && table.contains("not part of this build"), "{table}");
+    assert!(
+        table.contains("passed") && table.contains("not part of this build"),
+        "{table}"
+    );
     let json: serde_json::Value = serde_json::from_str(&place.ok(&["devices", "--json"])).unwrap();
     assert_eq!(json["devices"][0]["self_test"], "passed");
 }
@@ -51,9 +57,31 @@ fn devices_pass_their_self_test() {
 #[test]
 fn chat_answers_turn_by_turn() {
     let place = Place::new();
-    let args = ["chat", "--max-new-tokens", "20", "--ignore-eos", "--pages", "p", "--stats", "s.json", "--system", TEXT];
-    let mut child = place.command(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(format!("{TEXT}\n\nand then?\n").as_bytes()).unwrap();
+    let args = [
+        "chat",
+        "--max-new-tokens",
+        "20",
+        "--ignore-eos",
+        "--pages",
+        "p",
+        "--stats",
+        "s.json",
+        "--system",
+        TEXT,
+    ];
+    let mut child = place
+        .command(&args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(format!("{TEXT}\n\nand then?\n").as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let stats = place.json("s.json");

@@ -7,7 +7,12 @@ fn score(place: &Place, args: &[&str]) -> serde_json::Value {
 }
 
 fn nlls(json: &serde_json::Value) -> Vec<f64> {
-    json["token_nll"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+    json["token_nll"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| x.as_f64().unwrap())
+        .collect()
 }
 
 #[test]
@@ -38,8 +43,14 @@ fn modes_agree_inside_the_first_chunk_and_part_after_it() {
         let other = of(mode);
         assert_eq!(other["chunks"], folded["chunks"], "{mode}");
         let (a, b) = (nlls(&folded), nlls(&other));
-        assert!(a[..16].iter().zip(&b[..16]).all(|(a, b)| (a - b).abs() < 1e-4), "{mode}");
-        assert!(a[16..].iter().zip(&b[16..]).any(|(a, b)| (a - b).abs() > 1e-3), "{mode}");
+        assert!(
+            a[..16].iter().zip(&b[..16]).all(|(a, b)| (a - b).abs() < 1e-4),
+            "{mode}"
+        );
+        assert!(
+            a[16..].iter().zip(&b[16..]).any(|(a, b)| (a - b).abs() > 1e-3),
+            "{mode}"
+        );
     }
 }
 
@@ -47,7 +58,16 @@ fn modes_agree_inside_the_first_chunk_and_part_after_it() {
 fn scoring_what_was_generated_gives_the_probabilities_of_generating_it() {
     // Greedy: every generated token must be the likeliest, so no token of the same document can score better.
     let place = Place::new();
-    place.ok(&["generate", "--prompt", "", "--max-new-tokens", "50", "--ignore-eos", "--save-session", "x.json"]);
+    place.ok(&[
+        "generate",
+        "--prompt",
+        "",
+        "--max-new-tokens",
+        "50",
+        "--ignore-eos",
+        "--save-session",
+        "x.json",
+    ]);
     let ids = place.json("x.json")["tokens"].clone();
     place.write("ids.json", ids.to_string());
     let best = nlls(&score(&place, &["--tokens", "ids.json", "--per-token"]));
@@ -57,7 +77,12 @@ fn scoring_what_was_generated_gives_the_probabilities_of_generating_it() {
         other[at] = (2 + (ids[at].as_u64().unwrap() + 7) % 256).into();
         place.write("other.json", other.to_string());
         let nll = nlls(&score(&place, &["--tokens", "other.json", "--per-token"]));
-        assert!(nll[at - 1] >= best[at - 1] - 1e-5, "token {at}: {} {}", nll[at - 1], best[at - 1]);
+        assert!(
+            nll[at - 1] >= best[at - 1] - 1e-5,
+            "token {at}: {} {}",
+            nll[at - 1],
+            best[at - 1]
+        );
     }
 }
 
@@ -66,7 +91,10 @@ fn bos_is_added_only_when_it_is_not_there() {
     let place = Place::new();
     place.write("a.json", "[0, 70, 71, 72]");
     place.write("b.json", "[70, 71, 72]");
-    assert_eq!(score(&place, &["--tokens", "a.json"]), score(&place, &["--tokens", "b.json"]));
+    assert_eq!(
+        score(&place, &["--tokens", "a.json"]),
+        score(&place, &["--tokens", "b.json"])
+    );
     place.write("empty.json", "[]");
     place.fails(&["score", "--tokens", "empty.json"], 1, "nothing to score");
 }

@@ -167,8 +167,8 @@ impl SavedSession {
     /// # Errors
     /// None that a session can have; what the encoder says.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec(self)
-            .map_err(|e| Error::invalid("session file", format!("cannot be encoded: {e}")))?;
+        let mut json =
+            serde_json::to_vec(self).map_err(|e| Error::invalid("session file", format!("cannot be encoded: {e}")))?;
         json.push(b'\n');
         Ok(json)
     }

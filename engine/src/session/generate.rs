@@ -241,7 +241,10 @@ impl Session {
             if self.driver.cursor > before {
                 self.prompt_tokens = self.driver.cursor - 1 - self.generated;
                 let total = self.driver.tokens.len() + self.parts.iter().map(|p| p.ids.len()).sum::<usize>();
-                self.events.push_back(Event::Loading { done: self.driver.cursor, total });
+                self.events.push_back(Event::Loading {
+                    done: self.driver.cursor,
+                    total,
+                });
             }
         } else if let Some(part) = self.parts.pop_front() {
             self.queue.extend(plan(&self.driver, &part));

@@ -1,7 +1,9 @@
 //! A known-answer test of a runner: a tiny model with weights given by a formula, and the logits it must give.
 
 use crate::checkpoint::TensorSpec;
-use crate::config::{AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig};
+use crate::config::{
+    AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig,
+};
 use crate::page::{FontStack, PageRenderer, Tint};
 use crate::runner::{Runner, Want};
 use crate::{Error, Result};
@@ -41,8 +43,16 @@ pub fn config() -> Config {
                 image_height: 32,
                 image_width: 64,
             },
-            aligner: AlignerConfig { kind: AlignerKind::Linear, hidden_size: None },
-            page: PageConfig { font_px: 14.0, cell_width: 8, cell_height: 16, newline: '¶' },
+            aligner: AlignerConfig {
+                kind: AlignerKind::Linear,
+                hidden_size: None,
+            },
+            page: PageConfig {
+                font_px: 14.0,
+                cell_width: 8,
+                cell_height: 16,
+                newline: '¶',
+            },
             chunk_tokens: 16,
             visual_tokens: 4,
             visual_sees_text: false,
@@ -59,7 +69,9 @@ pub fn weights(spec: &TensorSpec) -> Vec<f32> {
     }
     let phase: u32 = spec.name.bytes().map(u32::from).sum();
     // Bounded products keep the sine's argument exact in f64, so that every platform sees the same weights.
-    (0..n).map(|i| (0.3 * f64::sin(f64::from(phase) + 0.7 * ((i * i + 3 * i) % 1009) as f64)) as f32).collect()
+    (0..n)
+        .map(|i| (0.3 * f64::sin(f64::from(phase) + 0.7 * ((i * i + 3 * i) % 1009) as f64)) as f32)
+        .collect()
 }
 
 /// Logits after text, a fold, and text again, on a runner of [`config`] and [`weights`].
@@ -88,7 +100,9 @@ pub fn check(runner: &mut dyn Runner) -> Result<f32> {
     let found = logits(runner)?;
     let worst = found.iter().zip(&KNOWN).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     if found.len() != KNOWN.len() || worst.is_nan() || worst > TOLERANCE {
-        return Err(Error::NotFinite(format!("known-answer test off by {worst:e}, at most {TOLERANCE:e} is right")));
+        return Err(Error::NotFinite(format!(
+            "known-answer test off by {worst:e}, at most {TOLERANCE:e} is right"
+        )));
     }
     Ok(worst)
 }

@@ -51,7 +51,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = Model::open(&args.model)?;
     let template = ChatTemplate::load(&model.dir)?;
     let pages = args.pages.as_deref().map(PageFolder::create).transpose()?;
-    let base = Settings { sampling: defaults(&model.dir)?, max_new_tokens: args.max_new_tokens, ..Settings::default() };
+    let base = Settings {
+        sampling: defaults(&model.dir)?,
+        max_new_tokens: args.max_new_tokens,
+        ..Settings::default()
+    };
     let mut settings = args.sampling.over(base)?;
     if template.is_plain() {
         if !args.model.quiet {
@@ -59,11 +63,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         settings.stop.push("\nUser:".into());
     }
-    let mode = if args.full { ContextMode::Full } else { ContextMode::Folded };
+    let mode = if args.full {
+        ContextMode::Full
+    } else {
+        ContextMode::Folded
+    };
     let runner = model.runner(&args.model)?;
     let mut session = Session::new(runner, model.tokenizer.clone(), model.fonts.clone(), mode, settings)?;
     let mut listener = Listener::new(pages, args.model.quiet);
-    let mut talk = Talk { template, messages: Vec::new(), said: String::new() };
+    let mut talk = Talk {
+        template,
+        messages: Vec::new(),
+        said: String::new(),
+    };
     if let Some(system) = &args.system {
         talk.messages.push(Message::new("system", system));
     }
@@ -106,7 +118,8 @@ fn read_turn() -> anyhow::Result<Option<String>> {
             std::io::stderr().flush().ok();
         }
         let mut line = String::new();
-        let n = interrupt::while_waiting(|| std::io::stdin().lock().read_line(&mut line)).context("cannot read stdin")?;
+        let n =
+            interrupt::while_waiting(|| std::io::stdin().lock().read_line(&mut line)).context("cannot read stdin")?;
         let text = line.trim_end_matches(['\r', '\n']);
         match text.trim() {
             _ if n == 0 => return Ok(None),
@@ -124,7 +137,11 @@ fn push(session: &mut Session, model: &Model, part: ChatPart) -> anyhow::Result<
     };
     // The session itself starts with BOS.
     let bos = model.config.bos_token_id;
-    let ids = if kind == PartKind::Raw && ids.first() == Some(&bos) { ids[1..].to_vec() } else { ids };
+    let ids = if kind == PartKind::Raw && ids.first() == Some(&bos) {
+        ids[1..].to_vec()
+    } else {
+        ids
+    };
     Ok(session.push(kind, ids)?)
 }
 
@@ -179,7 +196,10 @@ fn after(parts: Vec<ChatPart>, mut skip: usize) -> Vec<ChatPart> {
             (None | Some(""), _) => {}
             (Some(rest), ChatPart::Raw(_)) => out.push(ChatPart::Raw(rest.to_owned())),
             (Some(rest), ChatPart::Content { role, .. }) => {
-                out.push(ChatPart::Content { role, text: rest.to_owned() });
+                out.push(ChatPart::Content {
+                    role,
+                    text: rest.to_owned(),
+                });
             }
         }
     }
@@ -196,7 +216,11 @@ mod tests {
 
     #[test]
     fn only_what_is_new_is_read() {
-        let mut talk = Talk { template: ChatTemplate::plain(), messages: Vec::new(), said: String::new() };
+        let mut talk = Talk {
+            template: ChatTemplate::plain(),
+            messages: Vec::new(),
+            said: String::new(),
+        };
         assert_eq!(joined(&talk.user("one").unwrap()), "User: one\n\nAssistant:");
         talk.assistant(" two");
         let parts = talk.user("three").unwrap();
@@ -204,6 +228,9 @@ mod tests {
         assert!(!joined(&parts).contains("two"));
         talk.assistant("");
         let parts = talk.user("four").unwrap();
-        assert!(joined(&parts).ends_with("User: four\n\nAssistant:") && !joined(&parts).contains("three"), "{parts:?}");
+        assert!(
+            joined(&parts).ends_with("User: four\n\nAssistant:") && !joined(&parts).contains("three"),
+            "{parts:?}"
+        );
     }
 }

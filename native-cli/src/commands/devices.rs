@@ -49,5 +49,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             report.runner
         ))?;
     }
-    Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    Ok(if outcome.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
 }

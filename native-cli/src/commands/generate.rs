@@ -84,13 +84,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (_, Some(path), _) => Some(read_text(path)?),
         (.., Some(_)) => Some(read_text("-".as_ref())?),
         _ if args.resume_session.is_some() => None,
-        _ => return Err(usage("no prompt: give --prompt TEXT, --prompt-file F, - for stdin, or --resume-session F")),
+        _ => {
+            return Err(usage(
+                "no prompt: give --prompt TEXT, --prompt-file F, - for stdin, or --resume-session F",
+            ));
+        }
     };
     let stats_file = args.stats.as_deref().map(Pending::open).transpose()?;
     let session_file = args.save_session.as_deref().map(Pending::open).transpose()?;
     let model = Model::open(&args.model)?;
     let wants_prints = args.save_session.is_some() || args.resume_session.is_some();
-    let prints = if wants_prints { model.fingerprints()? } else { Default::default() };
+    let prints = if wants_prints {
+        model.fingerprints()?
+    } else {
+        Default::default()
+    };
     let saved = match &args.resume_session {
         Some(path) => Some(SavedSession::read(path, &prints.0, &prints.1)?),
         None => None,
@@ -98,9 +106,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let (Some(saved), Some(mode)) = (&saved, args.context)
         && saved.context() != ContextMode::from(mode)
     {
-        return Err(usage("--context: a resumed session keeps the context mode that it was made with"));
+        return Err(usage(
+            "--context: a resumed session keeps the context mode that it was made with",
+        ));
     }
-    let ids = prompt.as_deref().map(|text| model.tokenizer.encode(text)).transpose()?.unwrap_or_default();
+    let ids = prompt
+        .as_deref()
+        .map(|text| model.tokenizer.encode(text))
+        .transpose()?
+        .unwrap_or_default();
     let pages = args.pages.as_deref().map(PageFolder::create).transpose()?;
     let mode = args.context.map_or(ContextMode::Folded, ContextMode::from);
     if saved.is_none() && mode == ContextMode::Folded && model.config.fold.is_none() {
@@ -119,7 +133,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         None => {
             let sampling = defaults(&model.dir)?;
-            let base = Settings { sampling, max_new_tokens: args.max_new_tokens, ..Settings::default() };
+            let base = Settings {
+                sampling,
+                max_new_tokens: args.max_new_tokens,
+                ..Settings::default()
+            };
             let settings = args.sampling.over(base)?;
             Session::new(runner, model.tokenizer.clone(), model.fonts.clone(), mode, settings)?
         }
@@ -137,5 +155,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         eprintln!("{}", summary(&ending.stats));
     }
     let interrupted = ending.reason == FinishReason::Cancelled && interrupt::asked();
-    Ok(if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    Ok(if interrupted {
+        ExitCode::from(INTERRUPTED)
+    } else {
+        ExitCode::SUCCESS
+    })
 }

@@ -31,7 +31,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = Model::open(&args.model)?;
     let fold = model.config.fold.as_ref().with_context(|| {
-        format!("{}: a text-only model has no pages; give --model of one that folds", model.dir.display())
+        format!(
+            "{}: a text-only model has no pages; give --model of one that folds",
+            model.dir.display()
+        )
     })?;
     let ids = model.tokenizer.encode(&read_text(&args.file)?)?;
     let out = PageFolder::create(&args.out)?;
@@ -47,7 +50,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         out.write(index, &renderer.render(&chunk.text, tint))?;
     }
     if !args.model.quiet {
-        eprintln!("{} tokens on {} pages in {}", ids.len(), chunks.len(), args.out.display());
+        eprintln!(
+            "{} tokens on {} pages in {}",
+            ids.len(),
+            chunks.len(),
+            args.out.display()
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,7 +24,12 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Text to score (UTF-8; `-` is stdin).
-    #[arg(long, value_name = "F", required_unless_present = "tokens", conflicts_with = "tokens")]
+    #[arg(
+        long,
+        value_name = "F",
+        required_unless_present = "tokens",
+        conflicts_with = "tokens"
+    )]
     file: Option<PathBuf>,
     /// Token ids to score: a JSON array. No BOS is added when the first is BOS.
     #[arg(long, value_name = "IDS.json")]
@@ -70,8 +75,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (Some(path), _) => model.tokenizer.encode(&read_text(path)?)?,
         (None, Some(path)) => {
             let json = read_text(path)?;
-            serde_json::from_str(&json)
-                .with_context(|| format!("{}: not a JSON array of token ids", path.display()))?
+            serde_json::from_str(&json).with_context(|| format!("{}: not a JSON array of token ids", path.display()))?
         }
         (None, None) => return Err(usage("give --file F or --tokens IDS.json")),
     };
@@ -103,7 +107,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(error) = failed {
         return Err(error);
     }
-    let nll = scored.nll_per_token().context("nothing to score: the text has no tokens")?;
+    let nll = scored
+        .nll_per_token()
+        .context("nothing to score: the text has no tokens")?;
     output::print(&output::pretty(&Report {
         tokens: scored.token_nll.len(),
         nll_per_token: nll,
