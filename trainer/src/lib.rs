@@ -2,10 +2,16 @@
 
 pub mod aux_loss;
 pub mod data;
+pub mod export;
 pub mod files;
 pub mod learner_state;
 pub mod linear_ce;
+pub mod metrics;
+pub mod model_folder;
 pub mod optim;
+pub mod recipe;
+pub mod run_dir;
+pub mod setup;
 pub mod step;
 pub mod tokenizer_train;
 

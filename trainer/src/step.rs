@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use folio_engine::config::Config;
 use folio_engine::context::Piece;
-use folio_engine::model::{DocumentTokens, Packed, Vist2};
+use folio_engine::model::{DocumentTokens, Fused, Packed, Vist2};
 
 /// Learning rates and weights of one step.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +113,10 @@ struct Share {
     stats: StepStats,
 }
 
-impl<B: AutodiffBackend> Learner<B> {
+impl<B: AutodiffBackend + Fused> Learner<B>
+where
+    B::InnerBackend: Fused,
+{
     /// A learner that splits every batch over `threads` threads.
     ///
     /// CPU backends run element-wise operations on one core, so shares of the batch on threads of their own keep all
@@ -207,7 +210,7 @@ fn has_page(kind: SampleKind, chunk: usize, chunks: usize) -> bool {
     kind != SampleKind::Olm || chunk + 1 < chunks
 }
 
-fn backward<B: AutodiffBackend>(
+fn backward<B: AutodiffBackend + Fused>(
     model: Vist2<B::InnerBackend>,
     head: CellHead<B::InnerBackend>,
     samples: &[Sample],

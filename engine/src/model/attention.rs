@@ -1,12 +1,18 @@
 //! Attention over a packed batch: memory to memory, and each chunk's text to memory and to itself.
 
 use super::decoder::Qkv;
+use super::fused::{Fused, unwrap, wrap};
 use super::packed::Packed;
-use burn::tensor::{Tensor, activation, backend::Backend};
+use burn::tensor::{Tensor, activation};
 
 /// Attention of every row of `packed`, `[D × S, heads × head_dim]`; text of other chunks is never computed.
-pub(super) fn packed_attention<B: Backend>(qkv: Qkv<B>, packed: &Packed<B>) -> Tensor<B, 2> {
+pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Tensor<B, 2> {
     let [rows, heads, head_dim] = qkv.q.dims();
+    let Some(biases) = &packed.biases else {
+        let [q, k, v] = [qkv.q, qkv.k, qkv.v].map(unwrap);
+        let out = B::packed_attention(&q, &k, &v, &packed.plan).expect("packed without biases for such a backend");
+        return wrap::<B, 3>(out).reshape([rows, heads * head_dim]);
+    };
     let kv_heads = qkv.k.dims()[1];
     let groups = heads / kv_heads;
     let (d, m, n, k_len) = (packed.documents, packed.memory, packed.chunks, packed.chunk_len);
@@ -18,8 +24,8 @@ pub(super) fn packed_attention<B: Backend>(qkv: Qkv<B>, packed: &Packed<B>) -> T
     let (k_memory, v_memory) = (k.clone().narrow(2, 0, m), v.clone().narrow(2, 0, m));
 
     let q_memory = q.clone().narrow(1, 0, m).permute([0, 2, 3, 1, 4]).reshape([d, kv_heads, groups * m, head_dim]);
-    let own = q_memory.clone().matmul(k_memory.clone().transpose()) + packed.memory_bias.clone();
-    let attended = match &packed.memory_to_open_bias {
+    let own = q_memory.clone().matmul(k_memory.clone().transpose()) + biases.memory.clone();
+    let attended = match &biases.memory_to_open {
         None => activation::softmax(own, 3).matmul(v_memory.clone()),
         Some(bias) => {
             let (k_open, v_open) = (k.clone().narrow(2, m, n * k_len), v.clone().narrow(2, m, n * k_len));
@@ -32,7 +38,7 @@ pub(super) fn packed_attention<B: Backend>(qkv: Qkv<B>, packed: &Packed<B>) -> T
         .reshape([d, kv_heads, groups, m, head_dim])
         .permute([0, 3, 1, 2, 4])
         .reshape([d, m, heads * head_dim]);
-    let Some(open_bias) = &packed.open_bias else {
+    let Some(open_bias) = &biases.open else {
         return memory_out.reshape([rows, heads * head_dim]);
     };
 

@@ -1,10 +1,11 @@
 //! The decoder: Qwen3, Qwen2 and Llama shapes.
 
+use super::fused::{Fused, unwrap, wrap};
 use super::linear::{Embedding, Linear};
 use super::norm::RmsNorm;
 use super::rope::Rope;
 use burn::module::Module;
-use burn::tensor::{Tensor, activation, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
 /// `language_model`: the decoder and its head.
 #[derive(Module, Debug)]
@@ -76,7 +77,7 @@ pub(super) struct Qkv<B: Backend> {
     pub v: Tensor<B, 3>,
 }
 
-impl<B: Backend> SelfAttention<B> {
+impl<B: Fused> SelfAttention<B> {
     /// Projects `x`, `[n, d]`, normalises per head, rotates.
     pub(super) fn qkv(&self, x: Tensor<B, 2>, rope: &Rope<B>) -> Qkv<B> {
         let n = x.dims()[0];
@@ -96,7 +97,7 @@ impl<B: Backend> SelfAttention<B> {
     }
 }
 
-impl<B: Backend> DecoderLayer<B> {
+impl<B: Fused> DecoderLayer<B> {
     /// The block on `x`, `[n, d]`; `attend` turns queries, keys and values into attention outputs `[n, heads × head_dim]`.
     pub(super) fn forward(
         &self,
@@ -107,8 +108,9 @@ impl<B: Backend> DecoderLayer<B> {
         let qkv = self.self_attn.qkv(self.input_layernorm.forward(x.clone()), rope);
         let x = x + self.self_attn.o_proj.forward(attend(qkv));
         let normed = self.post_attention_layernorm.forward(x.clone());
-        let gate = activation::silu(self.mlp.gate_proj.forward(normed.clone()));
+        let gate = self.mlp.gate_proj.forward(normed.clone());
         let up = self.mlp.up_proj.forward(normed);
-        x + self.mlp.down_proj.forward(gate * up)
+        let hidden = wrap(B::swiglu(unwrap(gate), unwrap(up)));
+        x + self.mlp.down_proj.forward(hidden)
     }
 }

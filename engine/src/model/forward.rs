@@ -1,6 +1,7 @@
 //! The training-style forward: whole documents at once.
 
 use super::attention::packed_attention;
+use super::fused::Fused;
 use super::packed::{Packed, Target};
 use super::rope::Rope;
 use super::vist2::Vist2;
@@ -25,12 +26,11 @@ impl<B: Backend> Hidden<B> {
     }
 }
 
-impl<B: Backend> Vist2<B> {
+impl<B: Fused> Vist2<B> {
     /// Only the visual tokens of a packed batch: the decoder does not run, and `rows` has no rows.
     pub fn encode_packed(&self, packed: &Packed<B>) -> Hidden<B> {
         let visual = packed.patches.clone().map(|p| self.visual_tokens(p, packed.page_bias.clone()));
-        let device = packed.memory_bias.device();
-        Hidden { rows: Tensor::zeros([0, self.config.text.hidden_size], &device), visual }
+                Hidden { rows: Tensor::zeros([0, self.config.text.hidden_size], packed.device()), visual }
     }
 
     /// Runs the decoder over a packed batch, encoding its pages first.

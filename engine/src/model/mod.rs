@@ -8,6 +8,7 @@ mod attention;
 mod build;
 mod decoder;
 mod forward;
+mod fused;
 mod kv;
 mod linear;
 mod norm;
@@ -20,6 +21,7 @@ mod vist2;
 
 pub use build::Source;
 pub use forward::Hidden;
+pub use fused::{AttentionPlan, Fused};
 pub use linear::Linear;
 pub use packed::{DocumentTokens, Packed, Target};
 pub use params::{named_params, visit_params};

@@ -1,5 +1,6 @@
 //! RMSNorm and LayerNorm.
 
+use super::fused::{Fused, unwrap, wrap};
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -19,10 +20,14 @@ impl<B: Backend> RmsNorm<B> {
     }
 
     /// Normalises the last dimension of `x`.
-    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        let mean_square = x.clone().square().mean_dim(D - 1);
-        let inverse = mean_square.add_scalar(self.eps).sqrt().recip();
-        x * inverse * self.weight.val().unsqueeze()
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D>
+    where
+        B: Fused,
+    {
+        let shape = x.dims();
+        let width = shape[D - 1];
+        let rows: Tensor<B, 2> = x.reshape([shape.iter().product::<usize>() / width, width]);
+        wrap::<B, 2>(B::rms_norm(unwrap(rows), unwrap(self.weight.val()), self.eps)).reshape(shape)
     }
 }
 

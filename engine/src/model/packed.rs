@@ -3,8 +3,10 @@
 //! Elements are split in two: the *memory* (raw and visual slots, which later pieces see) and the *open* text of each
 //! chunk (which only its own chunk sees). So attention never computes text against the text of another chunk.
 
+use super::fused::{AttentionPlan, Fused};
 use crate::context::{ElementKind, Layout, Piece};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use std::sync::Arc;
 
 /// Added to the scores of pairs that do not see each other.
 const HIDDEN: f32 = -1e9;
@@ -61,12 +63,22 @@ pub struct Packed<B: Backend> {
     pub(super) patches: Option<Tensor<B, 3>>,
     /// `[pages, 1, 1, slots]`, when pages differ in length.
     pub(super) page_bias: Option<Tensor<B, 4>>,
+    /// Who sees whom, for a kernel.
+    pub(super) plan: Arc<AttentionPlan>,
+    /// Who sees whom, for plain tensor operations; `None` where the backend has a kernel that goes by the plan.
+    pub(super) biases: Option<PackedBiases<B>>,
+    device: B::Device,
+}
+
+/// Attention biases of a packed batch.
+#[derive(Debug, Clone)]
+pub(super) struct PackedBiases<B: Backend> {
     /// Memory to memory, `[D, kv_heads, groups × M, M]`.
-    pub(super) memory_bias: Tensor<B, 4>,
+    pub(super) memory: Tensor<B, 4>,
     /// Memory to open text, `[D, kv_heads, groups × M, n × K]` (`visual_sees_text`).
-    pub(super) memory_to_open_bias: Option<Tensor<B, 4>>,
+    pub(super) memory_to_open: Option<Tensor<B, 4>>,
     /// Open text to memory and own chunk, `[D, kv_heads, n × groups × K, M + K]`.
-    pub(super) open_bias: Option<Tensor<B, 4>>,
+    pub(super) open: Option<Tensor<B, 4>>,
 }
 
 struct Doc {
@@ -95,7 +107,7 @@ impl Doc {
     }
 }
 
-impl<B: Backend> Packed<B> {
+impl<B: Fused> Packed<B> {
     /// Packs `documents`. `heads`: query and key/value heads of the decoder; `patch_len`: floats in a patch.
     pub fn new(
         documents: &[DocumentTokens],
@@ -162,9 +174,13 @@ impl<B: Backend> Packed<B> {
             gather: int(gather),
             patches,
             page_bias,
-            memory_bias: bias.memory(device),
-            memory_to_open_bias: (visual_sees_text && chunks > 0).then(|| bias.memory_to_open(device)),
-            open_bias: (chunks > 0).then(|| bias.open(device)),
+            biases: (visual_sees_text || !B::PACKED_ATTENTION).then(|| PackedBiases {
+                memory: bias.memory(device),
+                memory_to_open: (visual_sees_text && chunks > 0).then(|| bias.memory_to_open(device)),
+                open: (chunks > 0).then(|| bias.open(device)),
+            }),
+            plan: Arc::new(plan(&docs, memory, chunks, chunk_len)),
+            device: device.clone(),
         }
     }
 
@@ -180,10 +196,28 @@ impl<B: Backend> Packed<B> {
         Some(visual.select(0, index))
     }
 
+    /// Where the batch lives.
+    pub(super) fn device(&self) -> &B::Device {
+        &self.device
+    }
+
     /// Rows per document (S).
     pub fn rows(&self) -> usize {
         self.memory + self.chunks * self.chunk_len
     }
+}
+
+/// The prefix lengths that the layouts' visibility comes down to without `visual_sees_text`: every chunk of open text
+/// sees the memory slots of the pieces before its own (`Layout::sees` is asked, so the rule stays in one place).
+fn plan(docs: &[Doc], memory: usize, chunks: usize, chunk_len: usize) -> AttentionPlan {
+    let mut seen = Vec::with_capacity(docs.len() * chunks);
+    for doc in docs {
+        for c in 0..chunks {
+            let first = doc.open.get(c).and_then(|chunk| chunk.first());
+            seen.push(first.map_or(0, |&q| doc.memory.partition_point(|&k| doc.layout.sees(q, k))));
+        }
+    }
+    AttentionPlan { documents: docs.len(), memory, chunks, chunk_len, seen }
 }
 
 type Pages<B> = (Vec<Vec<usize>>, usize, Option<Tensor<B, 3>>, Option<Tensor<B, 4>>);

@@ -1,5 +1,6 @@
 //! Rotary position embedding, rotate-half form.
 
+use super::fused::{Fused, unwrap, wrap};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 /// Cosines and sines for a list of positions, `[n, 1, head_dim / 2]`.
@@ -9,7 +10,7 @@ pub(super) struct Rope<B: Backend> {
     sin: Tensor<B, 3>,
 }
 
-impl<B: Backend> Rope<B> {
+impl<B: Fused> Rope<B> {
     /// Tables for `positions`. Angles are computed in f64: positions reach tens of thousands.
     pub(super) fn new(positions: &[usize], head_dim: usize, theta: f64, device: &B::Device) -> Self {
         let half = head_dim / 2;
@@ -24,15 +25,6 @@ impl<B: Backend> Rope<B> {
 
     /// Rotates `x`, `[n, heads, head_dim]`.
     pub(super) fn apply(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let half = x.dims()[2] / 2;
-        let (a, b) = (x.clone().narrow(2, 0, half), x.narrow(2, half, half));
-        let (cos, sin) = (self.cos.clone(), self.sin.clone());
-        Tensor::cat(
-            vec![
-                a.clone() * cos.clone() - b.clone() * sin.clone(),
-                b * cos + a * sin,
-            ],
-            2,
-        )
+        wrap(B::rotate(unwrap(x), unwrap(self.cos.clone()), unwrap(self.sin.clone())))
     }
 }

@@ -1,6 +1,7 @@
 //! The incremental runner: one context, step by step, over preallocated KV.
 
 use super::decoder::Qkv;
+use super::fused::Fused;
 use super::kv::{LayerKv, Rows};
 use super::rope::Rope;
 use super::vist2::Vist2;
@@ -39,7 +40,7 @@ enum Into {
     Memory { sees_open: usize },
 }
 
-impl<B: Backend> BurnRunner<B> {
+impl<B: Fused> BurnRunner<B> {
     /// A runner of `model` on `device`; `name` is the device in words.
     pub fn new(model: Vist2<B>, device: B::Device, name: impl std::convert::Into<String>) -> Self {
         let config = model.config.clone();
@@ -115,7 +116,7 @@ impl<B: Backend> BurnRunner<B> {
     }
 }
 
-impl<B: Backend> Runner for BurnRunner<B> {
+impl<B: Fused> Runner for BurnRunner<B> {
     fn config(&self) -> &Config {
         &self.config
     }

@@ -1,5 +1,6 @@
 //! The vision encoder: a pre-LN ViT without a pooling head (SigLIP2's, on rectangular patches).
 
+use super::fused::{Fused, unwrap, wrap};
 use super::linear::{Embedding, Linear};
 use super::norm::LayerNorm;
 use burn::module::{Module, Param};
@@ -85,7 +86,7 @@ pub struct VisionMlp<B: Backend> {
     pub fc2: Linear<B>,
 }
 
-impl<B: Backend> VisionModel<B> {
+impl<B: Fused> VisionModel<B> {
     /// Encodes pages that show their first `slots` patches each (the others are blank and skipped).
     ///
     /// `patches`: `[pages, slots, patch_len]`; `key_bias`: `[pages, 1, 1, slots]` with a large negative number on the
@@ -105,10 +106,11 @@ impl<B: Backend> VisionModel<B> {
     }
 }
 
-impl<B: Backend> VisionLayer<B> {
+impl<B: Fused> VisionLayer<B> {
     fn forward(&self, x: Tensor<B, 2>, pages: usize, key_bias: Option<&Tensor<B, 4>>) -> Tensor<B, 2> {
         let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), pages, key_bias);
-        let hidden = gelu_tanh(self.mlp.fc1.forward(self.layer_norm2.forward(x.clone())));
+        let hidden = self.mlp.fc1.forward(self.layer_norm2.forward(x.clone()));
+        let hidden = wrap(B::gelu_tanh(unwrap(hidden)));
         x + self.mlp.fc2.forward(hidden)
     }
 }
@@ -128,10 +130,4 @@ impl<B: Backend> VisionAttention<B> {
         let out = activation::softmax(scores, 3).matmul(v);
         self.out_proj.forward(out.swap_dims(1, 2).reshape([n, d]))
     }
-}
-
-/// GELU by its tanh approximation (`gelu_pytorch_tanh`).
-fn gelu_tanh<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
-    let inner = (x.clone() + x.clone().powi_scalar(3).mul_scalar(0.044715)).mul_scalar((2.0 / std::f64::consts::PI).sqrt());
-    (inner.tanh() + 1.0) * x.mul_scalar(0.5)
 }

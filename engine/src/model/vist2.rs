@@ -2,6 +2,7 @@
 
 use super::aligner::Aligner;
 use super::decoder::LanguageModel;
+use super::fused::Fused;
 use super::vision::VisionTower;
 use crate::config::Config;
 use burn::module::Module;
@@ -21,7 +22,7 @@ pub struct Vist2<B: Backend> {
     pub config: Config,
 }
 
-impl<B: Backend> Vist2<B> {
+impl<B: Fused> Vist2<B> {
     /// The head's weight, `[vocab, d]`: the embedding table when tied.
     pub fn head(&self) -> Tensor<B, 2> {
         match &self.language_model.lm_head {

@@ -39,17 +39,17 @@ fn outline(
     let (box_width, box_height) = (bitmap.width as f32, height as f32);
     let em = font.units_per_em().unwrap_or(1.0);
     let advance = font.h_advance_unscaled(id);
-    // Pixels per font unit. A wide character's em square takes the font's size, since East Asian fonts ask for so
-    // much line height that scaling by ascent and descent would leave half of the cell empty.
+    // Pixels per font unit. Tall fonts (East Asian ones ask for 1.45 em a line) would come out small by ascent and
+    // descent: they are set by their em instead, and wide characters, which fill their em square, at full size.
     let unit = if cells > 1 {
         page.font_px / em
     } else {
-        page.font_px / font.height_unscaled()
+        page.font_px / font.height_unscaled().min(1.2 * em)
     };
     let middle = if cells > 1 {
-        em * 0.38
+        0.38 * em
     } else {
-        (font.ascent_unscaled() + font.descent_unscaled()) / 2.0
+        ((font.ascent_unscaled() + font.descent_unscaled()) / 2.0).min(0.36 * em)
     };
     // A whole-pixel baseline keeps horizontal strokes sharp.
     let baseline = (box_height / 2.0 + middle * unit).round();

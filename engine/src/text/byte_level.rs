@@ -42,7 +42,7 @@ pub fn byte_level_tokenizer_json(special: &[(&str, u32)]) -> String {
 }
 
 /// GPT-2's visible character for every byte: printable Latin-1 stands for itself, the others move to U+0100 and on.
-fn byte_chars() -> Vec<char> {
+pub(super) fn byte_chars() -> Vec<char> {
     let printable = |b: u8| matches!(b, 33..=126 | 161..=172 | 174..=255);
     let mut moved = 0x100;
     (0..=255u8)

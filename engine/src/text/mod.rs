@@ -2,13 +2,14 @@
 
 mod byte_level;
 mod chat;
+mod chat_split;
 mod chunker;
 mod detokenizer;
 mod tokenizer;
 mod vocab;
 
 pub use byte_level::byte_level_tokenizer_json;
-pub use chat::{ChatTemplate, Message};
+pub use chat::{ChatPart, ChatTemplate, Message};
 pub use chunker::{Chunk, Chunker, chunk_all};
 pub use detokenizer::Detokenizer;
 pub use tokenizer::Tokenizer;

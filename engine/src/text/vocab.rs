@@ -1,5 +1,6 @@
 //! The exact bytes of every token of a vocabulary.
 
+use super::byte_level::byte_chars;
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -71,22 +72,6 @@ fn byte_piece(token: &str) -> Option<u8> {
     (hex.len() == 2).then(|| u8::from_str_radix(hex, 16).ok())?
 }
 
-/// GPT-2's `bytes_to_unicode`, inverted: printable Latin-1 stands for itself, the others for U+0100 and up in order.
-fn byte_alphabet() -> HashMap<char, u8> {
-    let mut next = 0x100;
-    let mut alphabet = HashMap::with_capacity(256);
-    for byte in 0..=255u8 {
-        let ch = if matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF) {
-            char::from(byte)
-        } else {
-            next += 1;
-            char::from_u32(next - 1).unwrap_or_default()
-        };
-        alphabet.insert(ch, byte);
-    }
-    alphabet
-}
-
 /// Bytes by id, one allocation for all.
 #[derive(Debug)]
 pub(super) struct Vocab {
@@ -99,7 +84,7 @@ pub(super) struct Vocab {
 
 impl Vocab {
     pub(super) fn new(tokenizer: &tokenizers::Tokenizer, style: Style) -> Result<Self, String> {
-        let alphabet = byte_alphabet();
+        let alphabet = byte_chars().into_iter().zip(0..=255).collect();
         let mut tokens: HashMap<u32, Vec<u8>> = HashMap::new();
         for (token, id) in tokenizer.get_vocab(false) {
             tokens.insert(id, style.bytes(&token, &alphabet));

@@ -253,7 +253,7 @@ pub(crate) mod tests {
             assert_eq!(ids.last(), Some(&1));
             assert_eq!(&tokenizer.decode(&ids), text);
         }
-        let bytes = texts.iter().map(|t| t.len() as u64).sum();
+        let bytes: u64 = texts.iter().map(|t| t.len() as u64).sum();
         assert_eq!(seen.load(std::sync::atomic::Ordering::Relaxed), bytes);
         assert_eq!(open(), corpus);
         assert_eq!(

@@ -105,8 +105,12 @@ mod tests {
     use super::*;
     use folio_engine::config::preset;
 
+    /// Pages of 40 by 16 cells, strips of 20 cells.
     fn nano() -> FoldConfig {
-        preset("folio-nano").unwrap().fold.unwrap()
+        let mut config = preset("folio-nano").unwrap().fold.unwrap();
+        (config.vision.image_width, config.vision.image_height) = (320, 256);
+        (config.vision.patch_width, config.vision.patch_height) = (160, 16);
+        config
     }
 
     fn of(config: &FoldConfig, slots: usize, tokens: &[(u32, &'static [u8])]) -> Labels {

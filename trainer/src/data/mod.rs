@@ -20,3 +20,6 @@ pub use pack::Windows;
 pub use prefetch::Prefetch;
 pub use reader::{Document, read_documents};
 pub use rng::{Rng, hash};
+
+#[cfg(test)]
+pub(crate) use corpus::tests as tests_support;

@@ -224,8 +224,8 @@ mod tests {
             );
             for chunk in &sample.chunks {
                 assert!(chunk.ids.len() <= 128 && !chunk.ids.is_empty());
-                assert_eq!(chunk.pages.len(), chunk.slots * 16 * 160);
-                assert_eq!(chunk.cells.len(), chunk.slots * 20);
+                assert_eq!(chunk.pages.len(), chunk.slots * windows.config.vision.patch_len());
+                assert_eq!(chunk.cells.len(), chunk.slots * windows.config.vision.patch_width / 8);
                 let tokens: Vec<u32> = chunk.patch_tokens.concat();
                 assert!(tokens.iter().all(|id| chunk.ids.contains(id)) && tokens.len() + 2 >= chunk.ids.len());
             }
@@ -262,7 +262,8 @@ mod tests {
     #[test]
     fn a_full_page_closes_a_chunk_before_k_tokens() {
         let mut windows = windows(&[WORDS.repeat(60)], 3);
-        windows.config.vision.image_height = 32;
+        (windows.config.vision.image_width, windows.config.vision.image_height) = (320, 32);
+        windows.config.vision.patch_width = 160;
         windows.renderer = PageRenderer::new(&windows.config, FontStack::embedded());
         let sample = windows.sample(&request(0, 3));
         assert!(

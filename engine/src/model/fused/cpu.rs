@@ -1,0 +1,14 @@
+//! The kernels: plain Rust on slices, each with its gradient.
+//!
+//! They are single-threaded on purpose: the trainer runs one share of the batch per thread.
+
+mod attention;
+mod math;
+mod pointwise;
+
+pub(super) use attention::{Heads, attention};
+#[cfg(feature = "train")]
+pub(super) use attention::attention_backward;
+#[cfg(feature = "train")]
+pub(super) use pointwise::{gelu_tanh_backward, rms_norm_backward, swiglu_backward};
+pub(super) use pointwise::{gelu_tanh, rms_norm, rotate, swiglu};

@@ -1,0 +1,136 @@
+//! Attention over a packed batch, one head at a time, without a copy of queries, keys or values: heads are strides.
+
+use super::super::AttentionPlan;
+use super::math::{View, exp, matmul};
+
+/// Head counts and width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Heads {
+    pub query: usize,
+    pub key: usize,
+    pub dim: usize,
+}
+
+/// A block of queries that see the same memory prefix: either a document's memory itself, or one chunk of open text.
+struct Block {
+    /// First row of the queries (and of the keys of their own block).
+    row: usize,
+    /// Queries, and keys of their own block; query `i` sees own keys up to `i`.
+    len: usize,
+    /// First row of the memory that they see besides.
+    memory_row: usize,
+    /// How many rows of it.
+    seen: usize,
+}
+
+fn blocks(plan: &AttentionPlan) -> impl Iterator<Item = Block> + '_ {
+    let size = plan.memory + plan.chunks * plan.chunk_len;
+    (0..plan.documents).flat_map(move |d| {
+        let start = d * size;
+        let memory = Block { row: start, len: plan.memory, memory_row: start, seen: 0 };
+        let open = (0..plan.chunks).map(move |c| Block {
+            row: start + plan.memory + c * plan.chunk_len,
+            len: plan.chunk_len,
+            memory_row: start,
+            seen: plan.seen[d * plan.chunks + c],
+        });
+        std::iter::once(memory).chain(open)
+    })
+}
+
+/// Outputs, and the softmax weights of every block and head one after another (`len × (seen + len)` each).
+pub(in super::super) fn attention(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    heads: Heads,
+    plan: &AttentionPlan,
+) -> (Vec<f32>, Vec<f32>) {
+    let (q_row, k_row, dim) = (heads.query * heads.dim, heads.key * heads.dim, heads.dim);
+    let total: usize = blocks(plan).map(|b| b.len * (b.seen + b.len)).sum::<usize>() * heads.query;
+    let (mut out, mut weights) = (vec![0f32; q.len()], vec![0f32; total]);
+    let mut at = 0;
+    for b in blocks(plan) {
+        for head in 0..heads.query {
+            let shared = head / (heads.query / heads.key) * dim;
+            let width = b.seen + b.len;
+            let (scores, end) = (at, at + b.len * width);
+            let qs = View::rows(b.row * q_row + head * dim, q_row);
+            let memory = View::rows(b.memory_row * k_row + shared, k_row);
+            let own = View::rows(b.row * k_row + shared, k_row);
+            let w = &mut weights[..end];
+            matmul([b.len, b.seen, dim], (&mut *w, View::rows(scores, width)), (q, qs), (k, memory.t()), false);
+            matmul([b.len, b.len, dim], (&mut *w, View::rows(scores + b.seen, width)), (q, qs), (k, own.t()), false);
+            for (i, row) in w[scores..].chunks_exact_mut(width).enumerate() {
+                let (seen, hidden) = row.split_at_mut(b.seen + i + 1);
+                softmax(seen);
+                hidden.fill(0.0);
+            }
+            let w = &weights[..end];
+            let dst = View::rows(b.row * q_row + head * dim, q_row);
+            matmul([b.len, dim, b.len], (&mut out, dst), (w, View::rows(scores + b.seen, width)), (v, own), false);
+            matmul([b.len, dim, b.seen], (&mut out, dst), (w, View::rows(scores, width)), (v, memory), true);
+            at = end;
+        }
+    }
+    (out, weights)
+}
+
+fn softmax(row: &mut [f32]) {
+    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for x in row.iter_mut() {
+        *x = exp(*x - most);
+    }
+    let sum: f32 = row.iter().sum();
+    let inverse = 1.0 / sum;
+    for x in row {
+        *x *= inverse;
+    }
+}
+
+/// Gradients of [`attention`] for `q`, `k` and `v`.
+#[cfg(feature = "train")]
+pub(in super::super) fn attention_backward(
+    [q, k, v]: [&[f32]; 3],
+    weights: &[f32],
+    d_out: &[f32],
+    heads: Heads,
+    plan: &AttentionPlan,
+) -> [Vec<f32>; 3] {
+    let (q_row, k_row, dim) = (heads.query * heads.dim, heads.key * heads.dim, heads.dim);
+    let (mut dq, mut dk, mut dv) = (vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]);
+    let widest = blocks(plan).map(|b| b.len * (b.seen + b.len)).max().unwrap_or(0);
+    let mut scratch = vec![0f32; widest];
+    let mut at = 0;
+    for b in blocks(plan) {
+        for head in 0..heads.query {
+            let shared = head / (heads.query / heads.key) * dim;
+            let width = b.seen + b.len;
+            let w = &weights[at..at + b.len * width];
+            at += b.len * width;
+            let qs = View::rows(b.row * q_row + head * dim, q_row);
+            let memory = View::rows(b.memory_row * k_row + shared, k_row);
+            let own = View::rows(b.row * k_row + shared, k_row);
+            let (to_memory, to_own) = (View::rows(0, width), View::rows(b.seen, width));
+            // dV += Wᵀ dO
+            matmul([b.seen, dim, b.len], (&mut dv, memory), (w, to_memory.t()), (d_out, qs), true);
+            matmul([b.len, dim, b.len], (&mut dv, own), (w, to_own.t()), (d_out, qs), true);
+            // dW = dO Vᵀ, then through the softmax: dS = W ∘ (dW − Σ W ∘ dW)
+            let ds = &mut scratch[..b.len * width];
+            matmul([b.len, b.seen, dim], (&mut *ds, to_memory), (d_out, qs), (v, memory.t()), false);
+            matmul([b.len, b.len, dim], (&mut *ds, to_own), (d_out, qs), (v, own.t()), false);
+            for (dw, w) in ds.chunks_exact_mut(width).zip(w.chunks_exact(width)) {
+                let sum: f32 = dw.iter().zip(w).map(|(d, w)| d * w).sum();
+                for (d, w) in dw.iter_mut().zip(w) {
+                    *d = w * (*d - sum);
+                }
+            }
+            let ds = &*ds;
+            matmul([b.len, dim, b.len], (&mut dq, qs), (ds, to_own), (k, own), false);
+            matmul([b.len, dim, b.seen], (&mut dq, qs), (ds, to_memory), (k, memory), true);
+            matmul([b.seen, dim, b.len], (&mut dk, memory), (ds, to_memory.t()), (q, qs), true);
+            matmul([b.len, dim, b.len], (&mut dk, own), (ds, to_own.t()), (q, qs), true);
+        }
+    }
+    [dq, dk, dv]
+}

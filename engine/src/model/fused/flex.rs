@@ -1,0 +1,64 @@
+//! The fused operations on the CPU backend.
+
+use super::{AttentionPlan, Fused, cpu};
+use burn::tensor::Shape;
+use burn::tensor::ops::FloatTensor;
+use burn_flex::{Flex, FlexTensor};
+use std::sync::Arc;
+
+/// The values of `t` in row-major order.
+pub(super) fn values<R>(t: &FlexTensor, f: impl FnOnce(&[f32]) -> R) -> R {
+    let t = t.to_contiguous();
+    f(t.as_slice::<f32>().expect("a contiguous f32 tensor is a slice"))
+}
+
+/// A tensor of `values`.
+pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
+    FlexTensor::from_data(burn::tensor::TensorData::new(values, shape.into()))
+}
+
+/// Dimensions of `t`.
+pub(super) fn dims(t: &FlexTensor) -> Vec<usize> {
+    t.layout().shape().to_vec()
+}
+
+impl Fused for Flex {
+    const PACKED_ATTENTION: bool = true;
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
+        let y = values(&x, |x| values(&weight, |w| cpu::rms_norm(x, w, eps as f32)));
+        tensor(y.0, dims(&x))
+    }
+
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        tensor(values(&gate, |g| values(&up, |u| cpu::swiglu(g, u))), dims(&gate))
+    }
+
+    fn gelu_tanh(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        tensor(values(&x, cpu::gelu_tanh), dims(&x))
+    }
+
+    fn rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+        let shape = dims(&x);
+        let y = values(&x, |x| values(&cos, |c| values(&sin, |s| cpu::rotate(x, c, s, [shape[1], shape[2] / 2], 1.0))));
+        tensor(y, shape)
+    }
+
+    fn packed_attention(
+        q: &FloatTensor<Self>,
+        k: &FloatTensor<Self>,
+        v: &FloatTensor<Self>,
+        plan: &Arc<AttentionPlan>,
+    ) -> Option<FloatTensor<Self>> {
+        Some(attention(q, k, v, plan).0)
+    }
+}
+
+/// Attention outputs and, for the gradient, the softmax weights.
+pub(super) fn attention(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, plan: &AttentionPlan) -> (FlexTensor, Vec<f32>) {
+    let (shape, kv) = (dims(q), dims(k));
+    let heads = cpu::Heads { query: shape[1], key: kv[1], dim: shape[2] };
+    let (out, weights) = values(q, |q| values(k, |k| values(v, |v| cpu::attention(q, k, v, heads, plan))));
+    (tensor(out, shape), weights)
+}
+

@@ -1,0 +1,93 @@
+//! Operations that are written as one kernel where the backend allows it.
+//!
+//! A plain tensor graph spends more time on the passes between matrix products than on the products (measured: a
+//! training step of `folio-nano` on `flex`, two cores, took five times its matmuls). [`Fused`] is a trait over
+//! `Backend` whose default bodies are plain tensor operations; the CPU backend replaces them by the kernels in
+//! [`cpu`], with their gradients, and every other backend takes the defaults.
+
+#[cfg(feature = "flex")]
+mod cpu;
+#[cfg(feature = "flex")]
+mod flex;
+#[cfg(feature = "train")]
+mod flex_autodiff;
+
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorPrimitive, activation, backend::Backend};
+use std::sync::Arc;
+
+/// Who sees whom in a packed batch, as prefix lengths; see [`super::Packed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttentionPlan {
+    /// Documents (D).
+    pub documents: usize,
+    /// Memory slots per document (M); slot `m` sees the slots up to itself.
+    pub memory: usize,
+    /// Chunks of open text per document (n).
+    pub chunks: usize,
+    /// Tokens per chunk (K); token `j` sees its chunk up to itself.
+    pub chunk_len: usize,
+    /// Memory slots that chunk `c` of document `d` sees: `[d · n + c]`.
+    pub seen: Vec<usize>,
+}
+
+/// A backend with fused operations.
+pub trait Fused: Backend {
+    /// Whether [`Self::packed_attention`] gives something.
+    const PACKED_ATTENTION: bool = false;
+
+    /// RMSNorm over rows: `x`, `[n, d]`, by `weight`, `[d]`.
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
+        let (x, weight) = (wrap::<Self, 2>(x), wrap::<Self, 1>(weight));
+        let inverse = x.clone().square().mean_dim(1).add_scalar(eps).sqrt().recip();
+        unwrap(x * inverse * weight.unsqueeze())
+    }
+
+    /// `silu(gate) · up`, both `[n, d]`.
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        unwrap(activation::silu(wrap::<Self, 2>(gate)) * wrap::<Self, 2>(up))
+    }
+
+    /// GELU by its tanh approximation, `[n, d]`.
+    fn gelu_tanh(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let x = wrap::<Self, 2>(x);
+        let cubed = x.clone().powi_scalar(3).mul_scalar(0.044715);
+        let inner = (x.clone() + cubed).mul_scalar((2.0 / std::f64::consts::PI).sqrt());
+        unwrap((inner.tanh() + 1.0) * x.mul_scalar(0.5))
+    }
+
+    /// Rotates `x`, `[n, heads, head_dim]`, by `cos` and `sin`, `[n, 1, head_dim / 2]` (rotate-half).
+    fn rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (x, cos, sin) = (wrap::<Self, 3>(x), wrap::<Self, 3>(cos), wrap::<Self, 3>(sin));
+        let half = x.dims()[2] / 2;
+        let (a, b) = (x.clone().narrow(2, 0, half), x.narrow(2, half, half));
+        unwrap(Tensor::cat(
+            vec![
+                a.clone() * cos.clone() - b.clone() * sin.clone(),
+                b * cos + a * sin,
+            ],
+            2,
+        ))
+    }
+
+    /// Attention over a packed batch: `q`, `[D·S, heads, head_dim]` (scaled), `k`, `v`, `[D·S, kv_heads, head_dim]`, to
+    /// `[D·S, heads, head_dim]`. `None`: this backend has no kernel for it.
+    fn packed_attention(
+        _q: &FloatTensor<Self>,
+        _k: &FloatTensor<Self>,
+        _v: &FloatTensor<Self>,
+        _plan: &Arc<AttentionPlan>,
+    ) -> Option<FloatTensor<Self>> {
+        None
+    }
+}
+
+/// A primitive as a tensor.
+pub(super) fn wrap<B: Backend, const D: usize>(t: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(t))
+}
+
+/// A tensor as a primitive.
+pub(super) fn unwrap<B: Backend, const D: usize>(t: Tensor<B, D>) -> FloatTensor<B> {
+    t.into_primitive().tensor()
+}

@@ -1,0 +1,102 @@
+//! From a run's checkpoint to a model folder that others can use.
+
+use crate::files::write_whole;
+use crate::model_folder::{TokenizerFiles, new_folder, write_side_files};
+use crate::run_dir::RunDir;
+use crate::{Error, Result};
+use folio_engine::checkpoint::{Checkpoint, Dtype, tensors, write};
+use folio_engine::config::Config;
+use std::path::{Path, PathBuf};
+
+/// Which of a run's checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The newest.
+    Latest,
+    /// The best by validation.
+    Best,
+    /// That of one step.
+    Step(u64),
+}
+
+/// Writes a checkpoint of the run in `root` to the new folder `out`, without the training state and with a model card
+/// to fill in. Gives the checkpoint's folder.
+///
+/// # Errors
+/// A folder without the checkpoint; weights that `dtype` cannot hold; an `out` that exists and is not empty.
+pub fn export(root: &Path, which: Which, out: &Path, dtype: Dtype) -> Result<PathBuf> {
+    if !root.is_dir() {
+        return Err(Error::invalid(root.display().to_string(), "is no folder: name a run's folder"));
+    }
+    let run = RunDir::open(root)?;
+    let missing = |what: &str| Error::invalid(root.display().to_string(), format!("holds no {what}"));
+    let (latest, state) = run.latest()?.ok_or_else(|| missing("checkpoint of a run"))?;
+    let (from, step) = match which {
+        Which::Latest => (latest, state.step),
+        Which::Best => {
+            let best = state.best.ok_or_else(|| missing("validated checkpoint"))?;
+            (run.checkpoint(best.step), best.step)
+        }
+        Which::Step(step) => (run.checkpoint(step), step),
+    };
+    if !from.is_dir() {
+        return Err(missing(&format!("checkpoint of step {step} (it has {:?})", run.steps()?)));
+    }
+    let config = Config::load(&from)?;
+    let checkpoint = Checkpoint::open(&from)?;
+    checkpoint.check(&config)?;
+    let tokenizer = TokenizerFiles::load(&from)?;
+    new_folder(out, |dir| {
+        write(dir, &tensors(&config), dtype, &mut |spec| checkpoint.read_f32(spec))?;
+        write_side_files(dir, &config, &tokenizer)?;
+        write_whole(&dir.join("README.md"), card(step, state.tokens).as_bytes())
+    })?;
+    Ok(from)
+}
+
+fn card(step: u64, tokens: u64) -> String {
+    format!(
+        "# Model card\n\nTrained with `folio-train`; checkpoint of step {step} of a run that saw {tokens} text tokens.\n\n\
+         ## Data\n\n## Recipe\n\n## Results\n\n## What it can and cannot do\n"
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model_folder::init;
+    use crate::run_dir::{Best, RunState};
+    use folio_engine::config::preset;
+
+    #[test]
+    fn checkpoints_become_model_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = preset("folio-nano").unwrap();
+        config.text.num_hidden_layers = 1;
+        let files = TokenizerFiles::byte_level(&config).unwrap();
+        let (root, out) = (dir.path().join("run"), dir.path().join("out"));
+        assert!(export(&root, Which::Latest, &out, Dtype::F16).unwrap_err().to_string().contains("no folder"));
+        let run = RunDir::create(&root).unwrap();
+        assert!(export(&root, Which::Latest, &out, Dtype::F16).unwrap_err().to_string().contains("no checkpoint"));
+        for step in [3, 7] {
+            let state = RunState { step, best: Some(Best { step: 3, loss: 1.0 }), ..RunState::default() };
+            run.save(&state, 2, |folder| {
+                init(&folder.join("m"), &config, &files, step, Dtype::F32, &mut |_| {})?;
+                for entry in std::fs::read_dir(folder.join("m")).unwrap() {
+                    let path = entry.unwrap().path();
+                    std::fs::rename(&path, folder.join(path.file_name().unwrap())).unwrap();
+                }
+                Ok(())
+            })
+            .unwrap();
+        }
+        assert_eq!(export(&root, Which::Latest, &out, Dtype::F16).unwrap(), run.checkpoint(7));
+        Checkpoint::open(&out).unwrap().check(&Config::load(&out).unwrap()).unwrap();
+        assert!(out.join("README.md").is_file() && !out.join("state.json").exists());
+        let best = dir.path().join("best");
+        assert_eq!(export(&root, Which::Best, &best, Dtype::F32).unwrap(), run.checkpoint(3));
+        let error = export(&root, Which::Step(5), &dir.path().join("x"), Dtype::F32).unwrap_err().to_string();
+        assert!(error.contains("step 5") && error.contains("[3, 7]"), "{error}");
+    }
+}

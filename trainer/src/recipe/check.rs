@@ -1,0 +1,137 @@
+//! What a recipe's values must be.
+
+use super::{Recipe, StageRecipe};
+use crate::data::SampleKind;
+use crate::{Error, Result};
+use folio_engine::config::Config;
+use folio_engine::text::Tokenizer;
+
+impl Recipe {
+    pub(super) fn check(&self, place: &str) -> Result<()> {
+        let wrong = |key: &str, what: &str| Err(Error::invalid(place, format!("{key} {what}")));
+        if self.data.train.is_empty() {
+            return wrong("data.train", "names no file");
+        }
+        if self.stage.is_empty() {
+            return wrong("stage", "is missing: a run needs at least one [[stage]]");
+        }
+        if self.threads == Some(0) {
+            return wrong("threads", "must be 1 or more");
+        }
+        if !(self.weight_decay >= 0.0 && self.weight_decay < 1.0) {
+            return wrong("weight_decay", "must be 0 or more and below 1");
+        }
+        if !self.data.valid.is_empty() && (self.eval.documents == 0 || self.eval.chunks == 0) {
+            return wrong("eval", "needs documents and chunks of 1 or more");
+        }
+        if !(self.checkpoint.minutes >= 0.0 && self.checkpoint.minutes.is_finite()) {
+            return wrong("checkpoint.minutes", "must be 0 or more");
+        }
+        if self.checkpoint.keep == 0 {
+            return wrong("checkpoint.keep", "must be 1 or more");
+        }
+        if self.log.every == 0 {
+            return wrong("log.every", "must be 1 or more");
+        }
+        for (i, stage) in self.stage.iter().enumerate() {
+            if let Err((key, what)) = stage.check() {
+                return wrong(&format!("stage {}: {key}", i + 1), what);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StageRecipe {
+    fn check(&self) -> std::result::Result<(), (&'static str, &'static str)> {
+        let rule = |good: bool, key, what| if good { Ok(()) } else { Err((key, what)) };
+        let rate = |lr: f64| (0.0..1.0).contains(&lr);
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let weight = |x: f64| x >= 0.0 && x.is_finite();
+        rule(self.steps > 0, "steps", "must be 1 or more")?;
+        rule(self.batch > 0, "batch", "must be 1 or more")?;
+        for (lr, key) in [
+            (self.lr.embedding, "lr.embedding"),
+            (self.lr.language_model, "lr.language_model"),
+            (self.lr.vision, "lr.vision"),
+            (self.lr.aligner, "lr.aligner"),
+        ] {
+            rule(rate(lr), key, "must be 0 (frozen) or more and below 1")?;
+        }
+        let lr = &self.lr;
+        let sum = lr.embedding + lr.language_model + lr.vision + lr.aligner;
+        rule(sum > 0.0, "lr", "freezes every part: nothing would be learnt")?;
+        rule(
+            weight(self.aux.cells) && weight(self.aux.tokens),
+            "aux",
+            "weights must be 0 or more",
+        )?;
+        let aux = self.aux.cells + self.aux.tokens;
+        rule(
+            self.kind != SampleKind::Read || aux > 0.0,
+            "aux",
+            "must give a weight: a read stage has no other loss",
+        )?;
+        rule(share(self.ocr_share), "ocr_share", "must be between 0 and 1")?;
+        let mixes = self.kind == SampleKind::Olm || self.ocr_share == 0.0;
+        rule(mixes, "ocr_share", "belongs to olm stages only")?;
+        rule(share(self.warmup_ratio), "warmup_ratio", "must be between 0 and 1")?;
+        rule(share(self.min_lr_ratio), "min_lr_ratio", "must be between 0 and 1")?;
+        rule(self.clip_norm > 0.0, "clip_norm", "must be above 0")?;
+        let ends: Vec<u64> = self.curriculum.iter().map(|c| c.until_step).collect();
+        let ordered = ends.is_sorted_by(|a, b| a < b) && ends.iter().all(|&end| end > 0 && end <= self.steps);
+        rule(
+            ordered,
+            "curriculum",
+            "needs rising until_step values within the stage's steps",
+        )
+    }
+}
+
+/// Checks that `tokenizer` (read from `place`) is the one that `config` was made for.
+///
+/// # Errors
+/// More ids than the model has, or special ids other than the model's.
+pub fn check_tokenizer(config: &Config, tokenizer: &Tokenizer, place: &str) -> Result<()> {
+    let (ids, vocab) = (tokenizer.vocab_size(), config.text.vocab_size);
+    if ids > vocab {
+        let what = format!("has {ids} ids, the model's vocab_size is {vocab}: train it with --vocab-size {vocab}");
+        return Err(Error::invalid(place, what));
+    }
+    for (id, key) in std::iter::once((config.bos_token_id, "bos_token_id"))
+        .chain(config.eos_token_id.iter().map(|&id| (id, "eos_token_id")))
+    {
+        if !tokenizer.is_special(id) {
+            return Err(Error::invalid(
+                place,
+                format!("id {id}, the model's {key}, is no special token there"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data::tests_support::tokenizer;
+    use folio_engine::config::preset;
+
+    #[test]
+    fn a_tokenizer_must_fit_the_model() {
+        let (tokenizer, _) = tokenizer("some text to learn from, some more text", 262);
+        let mut config = preset("folio-nano").unwrap();
+        check_tokenizer(&config, &tokenizer, "tok").unwrap();
+        config.eos_token_id = vec![17];
+        assert!(
+            check_tokenizer(&config, &tokenizer, "tok")
+                .unwrap_err()
+                .to_string()
+                .contains("eos_token_id")
+        );
+        config.text.vocab_size = 100;
+        let error = check_tokenizer(&config, &tokenizer, "tok").unwrap_err().to_string();
+        assert!(error.contains("tok: has 26") && error.contains("100"), "{error}");
+    }
+}

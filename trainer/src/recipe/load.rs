@@ -1,0 +1,127 @@
+//! Reading a recipe.
+
+use super::Recipe;
+use crate::{Error, Result};
+use std::path::Path;
+
+impl Recipe {
+    /// Reads and checks the recipe at `path`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not TOML, has an unknown key or a value out of range; file, line and key are named.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let place = path.display().to_string();
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|e| Error::invalid(&place, format!("byte {} is not UTF-8", e.valid_up_to() + 1)))?;
+        Self::parse(text, &place)
+    }
+
+    /// Parses and checks a recipe; `place` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str, place: &str) -> Result<Self> {
+        let recipe: Self = toml::from_str(text).map_err(|e| {
+            let line = e
+                .span()
+                .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            let place = line.map_or_else(|| place.to_owned(), |line| format!("{place}, line {line}"));
+            Error::invalid(place, e.message().replace('\n', " "))
+        })?;
+        recipe.check(place)?;
+        Ok(recipe)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) mod tests {
+    use super::*;
+    use crate::data::SampleKind;
+    use crate::recipe::ChunkRange;
+
+    pub(crate) const RECIPE: &str = r#"
+model = "folio-nano"
+tokenizer = "tok"
+out = "run"
+[data]
+train = ["a.txt"]
+[[stage]]
+kind = "read"
+steps = 10
+batch = 4
+chunks = 2
+lr = { vision = 1e-3, aligner = 1e-3 }
+aux = { cells = 1.0 }
+[[stage]]
+kind = "olm"
+steps = 20
+batch = 3
+chunks = [2, 4]
+ocr_share = 0.3
+lr = { embedding = 1e-3, language_model = 1e-3 }
+curriculum = [{ until_step = 5, chunks = 1 }]
+"#;
+
+    fn error(from: &str, to: &str) -> String {
+        assert!(RECIPE.contains(from));
+        Recipe::parse(&RECIPE.replacen(from, to, 1), "r.toml")
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_recipe_with_its_defaults() {
+        let recipe = Recipe::parse(RECIPE, "r.toml").unwrap();
+        assert_eq!(recipe.stage[0].kind, SampleKind::Read);
+        assert_eq!(recipe.stage[0].lr.language_model, 0.0);
+        assert_eq!(recipe.stage[1].chunks, ChunkRange { min: 2, max: 4 });
+        assert_eq!(recipe.stage[1].clip_norm, 1.0);
+        assert_eq!(recipe.checkpoint.keep, 2);
+    }
+
+    #[test]
+    fn the_recipe_of_the_bundled_model_is_sound() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/folio-nano.toml");
+        if path.exists() {
+            Recipe::load(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn typos_are_named_with_their_line() {
+        let typo = error("batch = 4", "bacth = 4");
+        assert!(typo.contains("r.toml, line 10") && typo.contains("bacth"), "{typo}");
+        assert_eq!(typo.lines().count(), 1);
+        assert!(error("vision = 1e-3", "visoin = 1e-3").contains("visoin"));
+        assert!(error("kind = \"read\"", "kind = \"caption\"").contains("line 8"));
+        assert!(error("steps = 10", "steps = \"ten\"").contains("line 9"));
+        assert!(error("model = \"folio-nano\"", "").contains("model"));
+        assert!(error("[data]", "[data").contains("line 5"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let named = |from: &str, to: &str, key: &str| {
+            let error = error(from, to);
+            assert!(error.contains(key) && error.starts_with("r.toml"), "{error}");
+        };
+        named("steps = 10", "steps = 0", "stage 1: steps");
+        named("batch = 3", "batch = 0", "stage 2: batch");
+        named("chunks = 2", "chunks = 0", "chunks");
+        named("chunks = [2, 4]", "chunks = [4, 2]", "[min, max]");
+        named("ocr_share = 0.3", "ocr_share = 1.5", "stage 2: ocr_share");
+        named("chunks = 2\n", "chunks = 2\nocr_share = 0.5\n", "stage 1: ocr_share");
+        named("aligner = 1e-3 }", "aligner = -1.0 }", "lr.aligner");
+        named("embedding = 1e-3", "embedding = nan", "lr.embedding");
+        named("until_step = 5", "until_step = 50", "curriculum");
+        named("train = [\"a.txt\"]", "train = []", "data.train");
+        named("cells = 1.0", "cells = 0.0", "stage 1: aux");
+        named(
+            "lr = { embedding = 1e-3, language_model = 1e-3 }",
+            "lr = {}",
+            "stage 2: lr",
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! The recipe file: everything that a training run is made of.
+//!
+//! TOML; paths are relative to where the command runs. An unknown key is an error. See `recipes/folio-nano.toml`.
+
+mod check;
+mod chunks;
+mod load;
+mod plan;
+mod schedule;
+
+pub use check::check_tokenizer;
+pub use chunks::ChunkRange;
+pub use plan::{Plan, StepSpec};
+pub use schedule::lr_factor;
+
+use crate::data::SampleKind;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A whole recipe.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What to train: a preset's name, the path of a `config.json`, or a model folder, whose weights are then the
+    /// start. Without a folder the weights are random, by `seed`.
+    pub model: String,
+    /// Folder with `tokenizer.json` and `tokenizer_config.json`. Default: the model folder.
+    pub tokenizer: Option<PathBuf>,
+    /// Where the run lives: checkpoints, `metrics.jsonl`, tokenised data. `--out` overrides it.
+    pub out: PathBuf,
+    /// Seed of the weights and of the data order.
+    #[serde(default)]
+    pub seed: u64,
+    /// Threads that share a batch on a CPU. Default: one for each core.
+    #[serde(default)]
+    pub threads: Option<usize>,
+    /// AdamW's weight decay, on matrices.
+    #[serde(default = "default::weight_decay")]
+    pub weight_decay: f32,
+    /// The text.
+    pub data: DataRecipe,
+    /// Stages, in order.
+    pub stage: Vec<StageRecipe>,
+    /// Validation.
+    #[serde(default)]
+    pub eval: EvalRecipe,
+    /// Checkpoints.
+    #[serde(default)]
+    pub checkpoint: CheckpointRecipe,
+    /// Log.
+    #[serde(default)]
+    pub log: LogRecipe,
+}
+
+/// `[data]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Training files or folders: .jsonl or .txt, plain, .gz or .zst.
+    pub train: Vec<PathBuf>,
+    /// Validation files or folders; may be empty.
+    #[serde(default)]
+    pub valid: Vec<PathBuf>,
+    /// Folder of the tokenised data. Default: `cache` in the run's folder.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
+}
+
+/// `[[stage]]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageRecipe {
+    /// `read` (encoder warm-up: name what the page shows, no decoder), `ocr`, or `olm`.
+    pub kind: SampleKind,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Documents in a batch.
+    pub batch: usize,
+    /// Chunks (pages) of each document: a number, or `[min, max]` drawn anew every step.
+    pub chunks: ChunkRange,
+    /// Other numbers of chunks for the start of the stage, in order of `until_step`; `chunks` holds after the last.
+    #[serde(default)]
+    pub curriculum: Vec<CurriculumStep>,
+    /// Share of `ocr` samples in an `olm` stage, 0 to 1.
+    #[serde(default)]
+    pub ocr_share: f64,
+    /// Peak learning rates; 0 (or none) freezes the part.
+    pub lr: LrRecipe,
+    /// Weights of the auxiliary losses.
+    #[serde(default)]
+    pub aux: AuxRecipe,
+    /// Share of the stage's steps over which the rates rise from 0.
+    #[serde(default = "default::warmup_ratio")]
+    pub warmup_ratio: f64,
+    /// What the cosine ends at, as a share of the peak.
+    #[serde(default = "default::min_lr_ratio")]
+    pub min_lr_ratio: f64,
+    /// Largest gradient norm, of the language side and of the vision side each.
+    #[serde(default = "default::clip_norm")]
+    pub clip_norm: f64,
+}
+
+/// One entry of a stage's `curriculum`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurriculumStep {
+    /// It holds before this step of the stage.
+    pub until_step: u64,
+    /// Chunks of each document until then.
+    pub chunks: ChunkRange,
+}
+
+/// `[stage.lr]`: peak learning rates by part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LrRecipe {
+    /// Token embedding and output head.
+    pub embedding: f64,
+    /// The decoder's blocks.
+    pub language_model: f64,
+    /// The vision encoder.
+    pub vision: f64,
+    /// The aligner.
+    pub aligner: f64,
+}
+
+/// `[stage.aux]`: weights of the auxiliary losses; 0 switches one off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuxRecipe {
+    /// Naming the character in every cell of a patch.
+    pub cells: f64,
+    /// Naming the tokens that begin in a patch.
+    pub tokens: f64,
+}
+
+/// `[eval]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvalRecipe {
+    /// Steps between validations; 0: only at the end.
+    pub every: u64,
+    /// Windows to validate on.
+    pub documents: usize,
+    /// Chunks of each.
+    pub chunks: usize,
+}
+
+impl Default for EvalRecipe {
+    fn default() -> Self {
+        Self {
+            every: 500,
+            documents: 16,
+            chunks: 6,
+        }
+    }
+}
+
+/// `[checkpoint]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointRecipe {
+    /// Steps between checkpoints; 0: none by step.
+    pub every: u64,
+    /// Minutes between checkpoints; 0: none by time.
+    pub minutes: f64,
+    /// How many of the newest to keep (the best by validation is kept besides).
+    pub keep: usize,
+}
+
+impl Default for CheckpointRecipe {
+    fn default() -> Self {
+        Self {
+            every: 0,
+            minutes: 10.0,
+            keep: 2,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogRecipe {
+    /// Steps between lines of `metrics.jsonl`.
+    pub every: u64,
+}
+
+impl Default for LogRecipe {
+    fn default() -> Self {
+        Self { every: 10 }
+    }
+}
+
+mod default {
+    pub(super) fn weight_decay() -> f32 {
+        1e-4
+    }
+    pub(super) fn warmup_ratio() -> f64 {
+        0.01
+    }
+    pub(super) fn min_lr_ratio() -> f64 {
+        0.1
+    }
+    pub(super) fn clip_norm() -> f64 {
+        1.0
+    }
+}

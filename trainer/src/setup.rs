@@ -1,0 +1,151 @@
+//! From a recipe to everything that a run needs before its first step; nothing here knows tensors.
+
+use crate::data::{Corpus, Source, Windows, sources};
+use crate::files::write_whole;
+use crate::model_folder::TokenizerFiles;
+use crate::recipe::{Plan, Recipe, check_tokenizer};
+use crate::run_dir::{RunDir, RunState};
+use crate::{Error, Result};
+use folio_engine::config::{Config, PRESETS, preset};
+use folio_engine::page::FontStack;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Seed of the validation windows: the same ones in every run.
+const VALID_SEED: u64 = 0x7661_6c69_64;
+
+/// Where the first weights come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// Random, by the recipe's seed.
+    Random,
+    /// A model folder.
+    Folder(PathBuf),
+    /// A checkpoint of this run, with its training state.
+    Resume(PathBuf),
+}
+
+/// A run, ready to start.
+#[derive(Debug)]
+pub struct Setup {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Its steps.
+    pub plan: Plan,
+    /// The model's configuration; it can fold.
+    pub config: Config,
+    /// The tokenizer.
+    pub tokenizer: TokenizerFiles,
+    /// Where the weights come from.
+    pub start: Start,
+    /// Where the run stands.
+    pub state: RunState,
+    /// The run's folder.
+    pub run: RunDir,
+    /// Training windows.
+    pub train: Windows,
+    /// Validation windows.
+    pub valid: Option<Windows>,
+}
+
+/// What is told while a run is made ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preparing<'a> {
+    /// A remark worth a line.
+    Note(&'a str),
+    /// So many more bytes of text are tokenised.
+    Tokenised(u64),
+}
+
+/// Reads a recipe and makes its run ready: model, tokenizer, folder, data. `out` overrides the recipe's.
+///
+/// # Errors
+/// Whatever is wrong with any of them; nothing is trained on what does not fit.
+pub fn prepare(
+    path: &Path,
+    out: Option<&Path>,
+    resume: bool,
+    tell: &(dyn Fn(Preparing<'_>) + Sync),
+) -> Result<Setup> {
+    let recipe = Recipe::load(path)?;
+    let (config, folder) = model(&recipe.model, path)?;
+    let Some(fold) = config.fold.clone() else {
+        let what = format!("model \"{}\" is text-only: training needs a config with vision_config", recipe.model);
+        return Err(Error::invalid(path.display().to_string(), what));
+    };
+    let tokenizer_path = recipe.tokenizer.clone().or_else(|| folder.clone()).ok_or_else(|| {
+        Error::invalid(path.display().to_string(), "tokenizer is missing: name a folder with tokenizer.json")
+    })?;
+    let tokenizer = TokenizerFiles::load(&tokenizer_path)?;
+    check_tokenizer(&config, &tokenizer.tokenizer, &tokenizer_path.display().to_string())?;
+    // The data is looked for before the run's folder is made.
+    let (train, valid) = (sources(&recipe.data.train)?, sources(&recipe.data.valid)?);
+    let root = out.unwrap_or(&recipe.out);
+    let run = if resume { RunDir::open(root)? } else { RunDir::create(root)? };
+    let fresh = RunState { seed: recipe.seed, ..RunState::default() };
+    let (start, state) = match run.latest()? {
+        Some((checkpoint, state)) => (Start::Resume(checkpoint), state),
+        None => (folder.map_or(Start::Random, Start::Folder), fresh),
+    };
+    if let Start::Resume(checkpoint) = &start {
+        if state.seed != recipe.seed {
+            let what = format!("seed is {}, the run's is {}", recipe.seed, state.seed);
+            return Err(Error::invalid(path.display().to_string(), what));
+        }
+        if Config::load(checkpoint)? != config {
+            let what = format!("the model is not that of {}", checkpoint.display());
+            return Err(Error::invalid(path.display().to_string(), what));
+        }
+        tell(Preparing::Note(&format!("resuming after step {} from {}", state.step, checkpoint.display())));
+    } else if resume {
+        tell(Preparing::Note(&format!("{} holds no checkpoint yet: starting anew", root.display())));
+    }
+    keep_recipe(path, &run, &start, tell)?;
+    let cache = recipe.data.cache.clone().unwrap_or_else(|| root.join("cache"));
+    let corpus = |sources: &[Source]| open_corpus(sources, &tokenizer, &config, &cache, tell);
+    let windows = |corpus: Corpus, seed| {
+        Windows::new(Arc::new(corpus), tokenizer.tokenizer.clone(), &fold, FontStack::embedded(), seed)
+    };
+    let train = windows(corpus(&train)?, recipe.seed)?;
+    let valid = if valid.is_empty() { None } else { Some(windows(corpus(&valid)?, VALID_SEED)?) };
+    Ok(Setup { plan: Plan::new(&recipe), recipe, config, tokenizer, start, state, run, train, valid })
+}
+
+/// The configuration that `name` (preset, file or folder) stands for, and the folder with weights, if it is one.
+fn model(name: &str, recipe: &Path) -> Result<(Config, Option<PathBuf>)> {
+    if let Some(config) = preset(name) {
+        return Ok((config, None));
+    }
+    let path = Path::new(name);
+    if path.is_dir() {
+        return Ok((Config::load(path)?, Some(path.to_owned())));
+    }
+    if path.is_file() {
+        let json = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        return Ok((Config::from_json(&json, name)?, None));
+    }
+    let what = format!("model \"{name}\" is no file or folder, nor a preset ({})", PRESETS.join(", "));
+    Err(Error::invalid(recipe.display().to_string(), what))
+}
+
+/// Keeps a copy of the recipe in the run's folder; says so when a resumed run's recipe has changed.
+fn keep_recipe(path: &Path, run: &RunDir, start: &Start, tell: &dyn Fn(Preparing<'_>)) -> Result<()> {
+    let text = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    let copy = run.root().join("recipe.toml");
+    if matches!(start, Start::Resume(_)) && std::fs::read(&copy).is_ok_and(|old| old != text) {
+        tell(Preparing::Note("the recipe has changed since the run began: the rest follows the new one"));
+    }
+    write_whole(&copy, &text)
+}
+
+fn open_corpus(
+    sources: &[Source],
+    tokenizer: &TokenizerFiles,
+    config: &Config,
+    cache: &Path,
+    tell: &(dyn Fn(Preparing<'_>) + Sync),
+) -> Result<Corpus> {
+    let eos = config.eos_token_id.first().copied();
+    let progress = |bytes| tell(Preparing::Tokenised(bytes));
+    Corpus::open(sources, &tokenizer.tokenizer, &tokenizer.json, eos, Some(cache), &progress)
+}
