@@ -47,6 +47,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     args.sampling.check()?;
     check_device(args.model.device)?;
+    interrupt::watch()?;
     let stats_file = args.stats.as_deref().map(Pending::open).transpose()?;
     let model = Model::open(&args.model)?;
     let template = ChatTemplate::load(&model.dir)?;
@@ -81,7 +82,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let mut last = None;
     while let Some(line) = read_turn()? {
-        interrupt::watch()?;
         for part in talk.user(&line)? {
             push(&mut session, &model, part)?;
         }

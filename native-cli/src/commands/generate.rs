@@ -90,6 +90,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             ));
         }
     };
+    // From here on temporary files exist, which a Ctrl-C must not leave behind.
+    interrupt::watch()?;
     let stats_file = args.stats.as_deref().map(Pending::open).transpose()?;
     let session_file = args.save_session.as_deref().map(Pending::open).transpose()?;
     let model = Model::open(&args.model)?;
@@ -125,7 +127,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
     }
     let runner = model.runner(&args.model)?;
-    interrupt::watch()?;
     let mut session = match saved {
         Some(saved) => {
             let settings = args.sampling.over(saved.settings(args.max_new_tokens))?;
