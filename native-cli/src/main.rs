@@ -1,2 +1,83 @@
-//! stub
-fn main() {}
+//! `folio`: reads and writes long text in a small context. One file per command; see `folio --help`.
+
+// A command line tool: stdout and stderr are what it is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod commands;
+mod failure;
+mod files;
+mod interrupt;
+mod listener;
+mod model;
+mod output;
+mod progress;
+mod sampling;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Reads and writes long text in a small context: finished text is drawn as pages that the model looks at.
+///
+/// Text goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failure, 2 wrong usage, 130 ended by Ctrl-C
+/// (text, statistics and session are written all the same).
+#[derive(Parser)]
+#[command(name = "folio", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  folio generate --prompt \"It was a dark night\" --max-new-tokens 500
+  folio score --file book.txt --context folded
+  folio inspect --tokens 32000
+
+Without --model the bundled folio-nano is used. $FOLIO_MODEL names another default.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Continue a text, folding finished chunks into pages.
+    Generate(Box<commands::generate::Args>),
+    /// Talk with the model, turn by turn.
+    Chat(commands::chat::Args),
+    /// Measure how well the model predicts a text (JSON on stdout).
+    Score(commands::score::Args),
+    /// Show a model's configuration and sizes, and what a context of N tokens costs.
+    Inspect(commands::inspect::Args),
+    /// Draw the pages of a text file as PNG images.
+    Render(commands::render::Args),
+    /// List the devices that this build can run on, each with a self-test.
+    Devices(commands::devices::Args),
+}
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info
+            .location()
+            .map(|l| format!(" at {}:{}", l.file(), l.line()))
+            .unwrap_or_default();
+        let what = info.payload().downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let what = what
+            .or_else(|| info.payload().downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        let line = what.lines().next().unwrap_or_default();
+        eprintln!("error: internal error{place}: {line} (this is a bug in folio: please report it)");
+    }));
+    // A panic anywhere has printed its line; what is left is the exit code.
+    std::panic::catch_unwind(run).unwrap_or(ExitCode::from(failure::FAILED))
+}
+
+fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Generate(args) => commands::generate::run(&args),
+        Command::Chat(args) => commands::chat::run(&args),
+        Command::Score(args) => commands::score::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Render(args) => commands::render::run(&args),
+        Command::Devices(args) => commands::devices::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}

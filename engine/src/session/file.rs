@@ -1,6 +1,5 @@
 //! Session files: small JSON from which a session is restored bit for bit by replaying its journal.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ops::{self, Op};
 use super::{ContextMode, Sampling, Session, Settings, StopMatcher};
+use crate::checkpoint::AtomicFile;
 use crate::page::FontStack;
 use crate::runner::Runner;
 use crate::text::Tokenizer;
@@ -162,34 +162,24 @@ impl SavedSession {
         Ok(session)
     }
 
+    /// The file's content.
+    ///
+    /// # Errors
+    /// None that a session can have; what the encoder says.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let mut json =
+            serde_json::to_vec(self).map_err(|e| Error::invalid("session file", format!("cannot be encoded: {e}")))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
     /// Writes the file, whole or not at all.
     ///
     /// # Errors
     /// What the system says.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut json = serde_json::to_vec(self)
-            .map_err(|e| Error::invalid(path.display().to_string(), format!("cannot be encoded: {e}")))?;
-        json.push(b'\n');
-        write_atomic(path, &json)
+        let mut file = AtomicFile::create(path)?;
+        file.write(&self.to_json()?)?;
+        file.commit()
     }
-}
-
-/// Writes a file beside `path` and renames it into place, so that `path` is whole or untouched.
-///
-/// # Errors
-/// What the system says.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.partial", std::process::id()));
-    let partial = path.with_file_name(name);
-    let written = std::fs::File::create(&partial).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.and_then(|()| std::fs::rename(&partial, path)).map_err(|e| {
-        // The partial file may not even exist; the error that matters is the first.
-        let _ = std::fs::remove_file(&partial);
-        Error::io("write", path, e)
-    })
 }

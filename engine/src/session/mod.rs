@@ -13,22 +13,27 @@ mod generate;
 mod mock;
 mod ops;
 mod plan;
+mod reading;
 mod sampler;
 mod score;
+pub mod self_test;
+mod settings;
 mod stats;
 mod stop;
+mod writing;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
 pub use event::{Event, FinishReason};
-pub use file::{SavedSession, write_atomic};
+pub use file::SavedSession;
 pub use fingerprint::fingerprint;
-pub use generate::{Session, Settings};
+pub use generate::Session;
 pub use ops::PartKind;
 pub use sampler::{Drawn, REPETITION_WINDOW, Sampler, Sampling, log_softmax};
 pub use score::{Score, ScoreMode, score};
+pub use settings::Settings;
 pub use stats::{FoldSeconds, Stats};
 pub use stop::StopMatcher;
 

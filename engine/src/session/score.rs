@@ -95,9 +95,9 @@ pub fn score(
         let (Some((fold, renderer)), Some(chunker)) = (&pages, &mut chunker) else {
             break;
         };
-        chunk
-            .iter()
-            .for_each(|&id| drop(chunker.push(id, tokenizer.token_bytes(id))));
+        for &id in chunk {
+            chunker.push(id, tokenizer.token_bytes(id));
+        }
         let text = chunker.close().text;
         match mode {
             ScoreMode::Folded => {

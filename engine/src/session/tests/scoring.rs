@@ -1,0 +1,117 @@
+//! Scoring, and that it agrees with generation.
+
+use super::*;
+
+#[test]
+fn generation_and_scoring_see_the_same_probabilities() {
+    for sees in [false, true] {
+        let mut config = config();
+        if let Some(f) = &mut config.fold {
+            f.visual_sees_text = sees;
+        }
+        for (mode, score_mode) in [
+            (ContextMode::Folded, ScoreMode::Folded),
+            (ContextMode::Full, ScoreMode::Full),
+        ] {
+            let out = drain(&mut open(&config, mode, &settings(70)));
+            let mut runner = MockRunner::new(config.clone());
+            let mut pages = 0;
+            let scored = score(
+                &mut runner,
+                &tokenizer(),
+                FontStack::default(),
+                &out.ids,
+                score_mode,
+                &mut |_, _| {
+                    pages += 1;
+                    Ok(())
+                },
+                &mut |_| (),
+            )
+            .unwrap();
+            assert_eq!(scored.token_nll.len(), 70);
+            for (i, (nll, logprob)) in scored.token_nll.iter().zip(&out.logprobs).enumerate() {
+                assert!(
+                    (nll + logprob).abs() < 1e-12,
+                    "{mode:?} sees={sees} token {i}: {nll} {logprob}"
+                );
+            }
+            assert_eq!(pages, out.folds.len());
+        }
+    }
+}
+
+#[test]
+fn scoring_modes_differ_in_memory_only() {
+    let ids = tokenizer().encode(TEXT).unwrap();
+    let run = |mode| {
+        let mut runner = MockRunner::new(config());
+        let fonts = FontStack::default();
+        let s = score(
+            &mut runner,
+            &tokenizer(),
+            fonts,
+            &ids,
+            mode,
+            &mut |_, _| Ok(()),
+            &mut |_| (),
+        )
+        .unwrap();
+        (s, runner.context().clone())
+    };
+    use crate::runner::Runner;
+    let (folded, folded_context) = run(ScoreMode::Folded);
+    assert_eq!(folded.chunks, [16; 5]);
+    for mode in [ScoreMode::Full, ScoreMode::Window, ScoreMode::None] {
+        let (other, context) = run(mode);
+        assert_eq!(other.chunks, folded.chunks);
+        assert_eq!(
+            other.token_nll[..16],
+            folded.token_nll[..16],
+            "the first chunk has no memory yet"
+        );
+        assert_ne!(other.token_nll[16..], folded.token_nll[16..]);
+        match mode {
+            ScoreMode::Full => assert_eq!(context.slots(), 81),
+            ScoreMode::Window => {
+                assert_eq!(context.slots(), folded_context.slots());
+                assert_eq!(context.next_position(), 81);
+            }
+            _ => assert_eq!(context.slots(), 1),
+        }
+    }
+    // Without memory every chunk is predicted from BOS alone: equal chunks score equal.
+    let twice: Vec<u32> = ids[..16].iter().chain(&ids[..16]).copied().collect();
+    let mut runner = MockRunner::new(config());
+    let fonts = FontStack::default();
+    let s = score(
+        &mut runner,
+        &tokenizer(),
+        fonts,
+        &twice,
+        ScoreMode::None,
+        &mut |_, _| Ok(()),
+        &mut |_| (),
+    )
+    .unwrap();
+    assert_eq!(s.token_nll[..16], s.token_nll[16..]);
+}
+
+#[test]
+fn a_given_bos_is_not_doubled_and_strange_ids_are_refused() {
+    let run = |ids: &[u32]| {
+        let mut runner = MockRunner::new(config());
+        let (mode, fonts) = (ScoreMode::Folded, FontStack::default());
+        score(
+            &mut runner,
+            &tokenizer(),
+            fonts,
+            ids,
+            mode,
+            &mut |_, _| Ok(()),
+            &mut |_| (),
+        )
+    };
+    assert_eq!(run(&[0, 70, 71]).unwrap(), run(&[70, 71]).unwrap());
+    assert!(run(&[70, 258]).unwrap_err().to_string().contains("258"));
+}

@@ -1,0 +1,135 @@
+//! A session's own text: drawing tokens, running them, folding, ending.
+
+use super::generate::Phase;
+use super::ops::{Op, PartKind};
+use super::plan::TEXT_BLOCK;
+use super::{Event, FinishReason, REPETITION_WINDOW, Session, Stats};
+use crate::runner::Want;
+use crate::{Error, Result};
+
+impl Session {
+    /// Draws the next token and shows it.
+    pub(super) fn draw(&mut self) -> Result<()> {
+        if self.written_now >= self.settings.max_new_tokens {
+            self.phase = Phase::Ended(FinishReason::Length);
+            return Ok(());
+        }
+        if self.driver.part != PartKind::Response {
+            self.driver.apply(
+                Op::Part {
+                    kind: PartKind::Response,
+                },
+                Want::Nothing,
+                true,
+            )?;
+        }
+        let eos = self.driver.runner.config().eos_token_id.clone();
+        let recent = &self.driver.tokens[self.driver.tokens.len().saturating_sub(REPETITION_WINDOW)..];
+        let banned: &[u32] = if self.settings.ignore_eos { &eos } else { &[] };
+        let drawn = self.sampler.draw(&self.driver.logits, recent, banned)?;
+        if eos.contains(&drawn.id) {
+            self.phase = Phase::Ended(FinishReason::Eos);
+            return Ok(());
+        }
+        if !self.driver.fits(drawn.id) {
+            let events = self.driver.apply(Op::Fold { tokens: vec![0] }, Want::Last, true)?;
+            self.events.extend(events);
+            return Ok(());
+        }
+        self.driver.tokens.push(drawn.id);
+        self.generated += 1;
+        self.written_now += 1;
+        self.last_token_s = self.watch.seconds();
+        self.first_token_s.get_or_insert(self.last_token_s);
+        let whole = self.detokenizer.push(self.driver.tokenizer.token_bytes(drawn.id));
+        let (text, stopped) = self.stop.push(&whole);
+        self.events.push_back(Event::Token {
+            id: drawn.id,
+            text,
+            logprob: drawn.logprob,
+        });
+        self.phase = Phase::Running(drawn.id);
+        if stopped {
+            match self.run_token(drawn.id) {
+                Err(Error::ContextFull { .. }) => self.full = true,
+                other => other?,
+            }
+            self.phase = Phase::Ended(FinishReason::Stop);
+        }
+        Ok(())
+    }
+
+    /// Runs the shown token, and folds when it was the chunk's K-th.
+    pub(super) fn run_token(&mut self, id: u32) -> Result<()> {
+        debug_assert_eq!(self.driver.tokens.get(self.driver.cursor), Some(&id));
+        self.phase = Phase::Drawing;
+        let one = Op::Extend { tokens: 1, times: 1 };
+        match self.driver.fold_config().map(|f| f.chunk_tokens) {
+            Some(k) if self.driver.open_tokens() + 1 >= k => {
+                // The K-th token's own output is used by nobody unless its page sees it.
+                let sees = self.driver.sees_text();
+                if sees {
+                    self.driver.apply(one, Want::Nothing, true)?;
+                }
+                let events = self.driver.apply(
+                    Op::Fold {
+                        tokens: vec![usize::from(!sees)],
+                    },
+                    Want::Last,
+                    true,
+                )?;
+                self.events.extend(events);
+            }
+            Some(_) => drop(self.driver.apply(one, Want::Last, true)?),
+            None => {
+                self.driver.apply(one, Want::Last, true)?;
+                if self.driver.runner.context().open_slots() >= TEXT_BLOCK {
+                    self.driver.apply(Op::Keep, Want::Nothing, true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the end.
+    pub(super) fn end(&mut self, reason: FinishReason) {
+        let mut text = String::new();
+        if reason != FinishReason::Stop {
+            if reason == FinishReason::Eos {
+                // The model itself ended here: an incomplete character will never be completed.
+                let rest = self.detokenizer.finish();
+                text = self.stop.push(&rest).0;
+            }
+            text += &self.stop.show_held();
+        }
+        self.events.push_back(Event::Stats(self.stats(reason)));
+        self.events.push_back(Event::Done { reason, text });
+        self.phase = Phase::Over;
+    }
+
+    /// The figures so far; `model` is left empty, since a session does not know its model's name.
+    pub fn stats(&self, reason: FinishReason) -> Stats {
+        let runner = &self.driver.runner;
+        let per_slot = runner.kv_bytes_per_slot();
+        let decode_s = self.last_token_s - self.first_token_s.unwrap_or(0.0);
+        let peak = self.driver.peak_slots;
+        Stats {
+            model: String::new(),
+            device: runner.device(),
+            context: self.driver.mode,
+            prompt_tokens: self.prompt_tokens,
+            generated_tokens: self.generated,
+            folds: self.driver.folds,
+            context_slots: runner.context().slots(),
+            peak_context_slots: peak,
+            kv_bytes_peak: peak * per_slot,
+            kv_bytes_full: (1 + self.prompt_tokens + self.generated) * per_slot,
+            weight_bytes: runner.weight_bytes(),
+            time_to_first_token_s: self.first_token_s,
+            decode_tokens_per_s: (self.generated > 1 && decode_s > 0.0).then(|| (self.generated - 1) as f64 / decode_s),
+            fold_s: self.driver.seconds,
+            finish_reason: reason,
+            seed: self.settings.sampling.seed,
+        }
+    }
+}

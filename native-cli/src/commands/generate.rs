@@ -1,0 +1,164 @@
+//! `folio generate`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::ValueEnum;
+use folio_engine::session::{ContextMode, FinishReason, PartKind, SavedSession, Session, Settings};
+
+use crate::failure::{INTERRUPTED, usage};
+use crate::files::{PageFolder, Pending, read_text};
+use crate::listener::{Listener, summary};
+use crate::model::{Model, ModelArgs, check_device};
+use crate::sampling::{SamplingArgs, defaults};
+use crate::{interrupt, output};
+
+/// Continue a text, folding finished chunks into pages.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  folio generate --prompt \"It was a dark night\" --max-new-tokens 500 --temperature 0.8
+  cat story.txt | folio generate - --stats run.json --pages pages/
+  folio generate --prompt-file story.txt --save-session s.json
+  folio generate --resume-session s.json --max-new-tokens 1000
+
+Sampling that is not given comes from the session file, then from the model's generation_config.json (greedy without
+one). Ctrl-C ends the text; statistics and session are written, and the exit code is 130.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// `-`: read the prompt from stdin.
+    #[arg(value_name = "-", value_parser = ["-"], group = "source")]
+    stdin: Option<String>,
+    /// The text to continue; may be empty.
+    #[arg(long, value_name = "TEXT", group = "source", allow_hyphen_values = true)]
+    prompt: Option<String>,
+    /// File with the text to continue (UTF-8; `-` is stdin).
+    #[arg(long, value_name = "F", group = "source")]
+    prompt_file: Option<PathBuf>,
+    /// Most tokens to write; 0 only reads the prompt.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    max_new_tokens: usize,
+    /// Fold finished text, or keep everything as text [default: folded; a resumed session keeps its own].
+    #[arg(long, value_enum)]
+    context: Option<Mode>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// Write figures of the run as JSON.
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    stats: Option<PathBuf>,
+    /// Write every folded page as page_00000.png, …
+    #[arg(long, value_name = "DIR", help_heading = "Files")]
+    pages: Option<PathBuf>,
+    /// Write the session at the end, to go on later.
+    #[arg(long, value_name = "F", help_heading = "Files")]
+    save_session: Option<PathBuf>,
+    /// Go on with a saved session; a prompt is then appended to it.
+    #[arg(long, value_name = "F", help_heading = "Files")]
+    resume_session: Option<PathBuf>,
+}
+
+/// `--context`.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Finished chunks become pages.
+    Folded,
+    /// Plain attention over all text.
+    Full,
+}
+
+impl From<Mode> for ContextMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Folded => Self::Folded,
+            Mode::Full => Self::Full,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    args.sampling.check()?;
+    check_device(args.model.device)?;
+    let prompt = match (&args.prompt, &args.prompt_file, &args.stdin) {
+        (Some(text), ..) => Some(text.clone()),
+        (_, Some(path), _) => Some(read_text(path)?),
+        (.., Some(_)) => Some(read_text("-".as_ref())?),
+        _ if args.resume_session.is_some() => None,
+        _ => {
+            return Err(usage(
+                "no prompt: give --prompt TEXT, --prompt-file F, - for stdin, or --resume-session F",
+            ));
+        }
+    };
+    // From here on temporary files exist, which a Ctrl-C must not leave behind.
+    interrupt::watch()?;
+    let stats_file = args.stats.as_deref().map(Pending::open).transpose()?;
+    let session_file = args.save_session.as_deref().map(Pending::open).transpose()?;
+    let model = Model::open(&args.model)?;
+    let wants_prints = args.save_session.is_some() || args.resume_session.is_some();
+    let prints = if wants_prints {
+        model.fingerprints()?
+    } else {
+        Default::default()
+    };
+    let saved = match &args.resume_session {
+        Some(path) => Some(SavedSession::read(path, &prints.0, &prints.1)?),
+        None => None,
+    };
+    if let (Some(saved), Some(mode)) = (&saved, args.context)
+        && saved.context() != ContextMode::from(mode)
+    {
+        return Err(usage(
+            "--context: a resumed session keeps the context mode that it was made with",
+        ));
+    }
+    let ids = prompt
+        .as_deref()
+        .map(|text| model.tokenizer.encode(text))
+        .transpose()?
+        .unwrap_or_default();
+    let pages = args.pages.as_deref().map(PageFolder::create).transpose()?;
+    let mode = args.context.map_or(ContextMode::Folded, ContextMode::from);
+    if saved.is_none() && mode == ContextMode::Folded && model.config.fold.is_none() {
+        bail!(
+            "{}: a text-only model cannot fold: its vision side is not trained (folio-train stages `ocr` and `olm`); \
+             use --context full",
+            model.dir.display()
+        );
+    }
+    let runner = model.runner(&args.model)?;
+    let mut session = match saved {
+        Some(saved) => {
+            let settings = args.sampling.over(saved.settings(args.max_new_tokens))?;
+            saved.restore(runner, model.tokenizer.clone(), model.fonts.clone(), settings)?
+        }
+        None => {
+            let sampling = defaults(&model.dir)?;
+            let base = Settings {
+                sampling,
+                max_new_tokens: args.max_new_tokens,
+                ..Settings::default()
+            };
+            let settings = args.sampling.over(base)?;
+            Session::new(runner, model.tokenizer.clone(), model.fonts.clone(), mode, settings)?
+        }
+    };
+    session.push(PartKind::Prompt, ids)?;
+    let mut ending = Listener::new(pages, args.model.quiet).listen(&mut session)?;
+    ending.stats.model = model.name();
+    if let Some(file) = stats_file {
+        file.commit(output::pretty(&ending.stats)?.as_bytes())?;
+    }
+    if let Some(file) = session_file {
+        file.commit(&session.save(&prints.0, &prints.1)?.to_json()?)?;
+    }
+    if !args.model.quiet {
+        eprintln!("{}", summary(&ending.stats));
+    }
+    let interrupted = ending.reason == FinishReason::Cancelled && interrupt::asked();
+    Ok(if interrupted {
+        ExitCode::from(INTERRUPTED)
+    } else {
+        ExitCode::SUCCESS
+    })
+}

@@ -1,0 +1,8 @@
+//! One file per command.
+
+pub(crate) mod chat;
+pub(crate) mod devices;
+pub(crate) mod generate;
+pub(crate) mod inspect;
+pub(crate) mod render;
+pub(crate) mod score;

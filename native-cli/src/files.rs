@@ -1,0 +1,89 @@
+//! Files in and out: UTF-8 text, results that appear whole or not at all, pages.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use folio_engine::checkpoint::AtomicFile;
+use folio_engine::page::PageImage;
+
+/// Reads a text file (`-` is stdin), which must be UTF-8.
+pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
+    let (name, bytes) = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin()
+            .lock()
+            .read_to_end(&mut bytes)
+            .context("cannot read stdin")?;
+        ("stdin".to_owned(), bytes)
+    } else {
+        (
+            path.display().to_string(),
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+        )
+    };
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        let byte = e.as_bytes().get(at).copied().unwrap_or(0);
+        anyhow::anyhow!("{name}: not UTF-8 text: byte 0x{byte:02x} at offset {at}; convert the file to UTF-8 first")
+    })
+}
+
+/// A file that will be written at the end. Opened at the start, so that a path that cannot be written is told before
+/// the work and not after it.
+pub(crate) enum Pending {
+    /// Appears whole or not at all.
+    Regular(AtomicFile),
+    /// A device or a pipe: written in place.
+    Special(PathBuf, File),
+}
+
+impl Pending {
+    /// Opens a temporary file beside `path`.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        match std::fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => bail!("cannot write {}: it is a folder; give a file name", path.display()),
+            Ok(meta) if !meta.is_file() => {
+                let file = File::options().write(true).open(path);
+                Ok(Self::Special(
+                    path.to_owned(),
+                    file.with_context(|| format!("cannot write {}", path.display()))?,
+                ))
+            }
+            _ => Ok(Self::Regular(AtomicFile::create(path)?)),
+        }
+    }
+
+    /// Writes everything and puts the file in place.
+    pub(crate) fn commit(self, bytes: &[u8]) -> anyhow::Result<()> {
+        match self {
+            Self::Regular(mut file) => {
+                file.write(bytes)?;
+                file.commit()?;
+            }
+            Self::Special(path, mut file) => {
+                file.write_all(bytes)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A folder that pages are written to.
+pub(crate) struct PageFolder(PathBuf);
+
+impl PageFolder {
+    /// Makes the folder.
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Writes `page_NNNNN.png`.
+    pub(crate) fn write(&self, index: usize, page: &PageImage) -> anyhow::Result<()> {
+        let path = self.0.join(format!("page_{index:05}.png"));
+        std::fs::write(&path, page.to_png()).with_context(|| format!("cannot write {}", path.display()))
+    }
+}

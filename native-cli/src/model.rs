@@ -1,0 +1,132 @@
+//! Finding and opening a model.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use folio_engine::config::Config;
+use folio_engine::page::FontStack;
+use folio_engine::runner::Runner;
+use folio_engine::session;
+use folio_engine::text::Tokenizer;
+
+use crate::progress;
+
+/// Options of every command that runs a model.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct ModelArgs {
+    /// Model folder in Hugging Face layout; without it $FOLIO_MODEL or the bundled folio-nano.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) device: Device,
+    /// Font for the pages (TTF, OTF, TTC; `file.ttc#2` for a face); again for fallbacks. The embedded font comes last.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) font: Vec<PathBuf>,
+    /// No progress and no summary on stderr.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// A place to compute.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// The best that this build has: the CPU.
+    Auto,
+    /// A GPU through wgpu (not part of this build).
+    Gpu,
+    /// The CPU.
+    Cpu,
+    /// An NVIDIA GPU through CUDA (not part of this build).
+    Cuda,
+}
+
+/// Everything that a model folder gives but the weights.
+pub(crate) struct Model {
+    pub(crate) dir: PathBuf,
+    pub(crate) config: Config,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) fonts: FontStack,
+}
+
+impl Model {
+    /// Finds the folder and reads configuration, tokenizer and fonts.
+    pub(crate) fn open(args: &ModelArgs) -> anyhow::Result<Self> {
+        let dir = find(args.model.as_deref())?;
+        let config = Config::load(&dir)?;
+        let tokenizer = Arc::new(Tokenizer::load(&dir)?);
+        let fonts = FontStack::load(&args.font)?;
+        Ok(Self {
+            dir,
+            config,
+            tokenizer,
+            fonts,
+        })
+    }
+
+    /// Loads the weights onto the device.
+    pub(crate) fn runner(&self, args: &ModelArgs) -> anyhow::Result<Box<dyn Runner>> {
+        check_device(args.device)?;
+        let bar = progress::bar("loading", 100, args.quiet);
+        let mut report = |share: f32| bar.set_position((share * 100.0) as u64);
+        let runner = folio_engine::model::load_cpu(&self.dir, &self.config, &mut report)?;
+        bar.finish_and_clear();
+        Ok(runner)
+    }
+
+    /// The folder's name, for statistics.
+    pub(crate) fn name(&self) -> String {
+        let full = self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone());
+        full.file_name()
+            .unwrap_or(full.as_os_str())
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// Identifies the model and the fonts in session files.
+    pub(crate) fn fingerprints(&self) -> anyhow::Result<(String, String)> {
+        let fonts = self.fonts.fingerprint().iter().map(|b| format!("{b:02x}")).collect();
+        Ok((session::fingerprint(&self.dir)?, fonts))
+    }
+}
+
+/// Refuses devices that this build has no runner for.
+pub(crate) fn check_device(device: Device) -> anyhow::Result<()> {
+    match device {
+        Device::Auto | Device::Cpu => Ok(()),
+        Device::Gpu => bail!("--device gpu: this build of folio has no GPU runner; use --device cpu"),
+        Device::Cuda => bail!("--device cuda: this build of folio has no CUDA runner; use --device cpu"),
+    }
+}
+
+/// The model folder: the given one, $FOLIO_MODEL, or the bundled one.
+pub(crate) fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let named = given.map(Path::to_owned).or_else(|| {
+        let env = std::env::var_os("FOLIO_MODEL").filter(|v| !v.is_empty());
+        env.map(PathBuf::from)
+    });
+    if let Some(dir) = named {
+        let shown = dir.display();
+        return match std::fs::metadata(&dir) {
+            Ok(meta) if meta.is_dir() => Ok(dir),
+            Ok(_) => bail!("{shown}: a model is a folder with config.json, tokenizer.json and model.safetensors"),
+            Err(e) => Err(e).with_context(|| format!("cannot open the model folder {shown}")),
+        };
+    }
+    let exe = std::env::current_exe().ok();
+    let beside = exe
+        .as_deref()
+        .and_then(Path::parent)
+        .map(|dir| dir.join("models/folio-nano"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/folio-nano");
+    let places = [beside, Some(PathBuf::from("models/folio-nano")), Some(source)];
+    let found = places
+        .into_iter()
+        .flatten()
+        .find(|dir| dir.join("config.json").is_file());
+    found.context(
+        "no bundled model found beside the program or in models/folio-nano: give --model DIR or set FOLIO_MODEL",
+    )
+}

@@ -1,0 +1,11 @@
+//! End-to-end tests of the real `folio` program on tiny random models.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod bad_input;
+mod common;
+mod edges;
+mod generate;
+mod other_commands;
+mod score;
+mod sessions;
