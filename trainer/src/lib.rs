@@ -2,6 +2,7 @@
 
 pub mod aux_loss;
 pub mod data;
+pub mod eval;
 pub mod export;
 pub mod files;
 pub mod learner_state;
@@ -10,6 +11,7 @@ pub mod metrics;
 pub mod model_folder;
 pub mod optim;
 pub mod recipe;
+pub mod run;
 pub mod run_dir;
 pub mod setup;
 pub mod step;

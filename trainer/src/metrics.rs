@@ -57,9 +57,18 @@ pub struct EvalLine {
     /// NLL of text tokens, folded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_loss: Option<f64>,
-    /// NLL of the first 16 tokens of chunks that follow a fold.
+    /// NLL of tokens in chunks after the first, folded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_folded_loss: Option<f64>,
+    /// NLL of the same tokens, each chunk alone after BOS: the difference is what memory is worth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_none_loss: Option<f64>,
+    /// `eval_folded_loss` in the first 16 tokens of a chunk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_first16_loss: Option<f64>,
+    /// `eval_none_loss` in the first 16 tokens of a chunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_none_first16_loss: Option<f64>,
     /// NLL of text read back from pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_ocr_loss: Option<f64>,

@@ -1,9 +1,14 @@
 //! The command line. Only this part of the trainer prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod export;
+mod init;
+mod progress;
+mod run;
 mod tokenizer;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use folio_engine::checkpoint::Dtype;
 use std::process::ExitCode;
 
 /// Trains Folio's models.
@@ -18,12 +23,42 @@ struct Cli {
 enum Command {
     /// Train a byte-level BPE tokenizer on text files.
     Tokenizer(tokenizer::Args),
+    /// Make a model folder with random weights.
+    Init(init::Args),
+    /// Train by a recipe.
+    Run(run::Args),
+    /// Make a model folder from a run's checkpoint.
+    Export(export::Args),
 }
 
-/// Runs the command; exit code 0 done, 1 failure, 2 wrong usage.
+/// Storage type of weights.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DtypeArg {
+    /// 32-bit float.
+    F32,
+    /// 16-bit float.
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+impl From<DtypeArg> for Dtype {
+    fn from(dtype: DtypeArg) -> Self {
+        match dtype {
+            DtypeArg::F32 => Self::F32,
+            DtypeArg::F16 => Self::F16,
+            DtypeArg::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// Runs the command; exit code 0 done, 1 failure, 2 wrong usage (clap's).
 pub(crate) fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Tokenizer(args) => tokenizer::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Export(args) => export::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

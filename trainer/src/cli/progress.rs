@@ -1,0 +1,129 @@
+//! Progress on stderr: a bar on a terminal, plain lines elsewhere.
+
+use folio_trainer::metrics::{EvalLine, TrainLine};
+use folio_trainer::run::Reporter;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::path::Path;
+
+/// A bar of `total` (0: unknown) `what`, hidden where stderr is no terminal.
+pub(super) fn bar(total: u64, what: &str) -> ProgressBar {
+    let bar = match total {
+        0 => ProgressBar::no_length(),
+        total => ProgressBar::new(total),
+    };
+    let template = if total == 0 {
+        "{spinner} {human_pos} {prefix}"
+    } else {
+        "{bar:30} {pos}/{len} {prefix}"
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(what.to_owned());
+    bar
+}
+
+/// The progress of training.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    terminal: bool,
+    steps: u64,
+    loss: String,
+}
+
+impl Progress {
+    /// Progress of `steps` steps, `done` of which are done.
+    pub(super) fn new(steps: u64, done: u64) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(steps), target);
+        let template = "{bar:24} {pos}/{len} {msg}  {elapsed} elapsed, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_position(done);
+        bar.reset_eta();
+        Self {
+            bar,
+            terminal,
+            steps,
+            loss: String::new(),
+        }
+    }
+
+    /// Leaves the last state on the screen.
+    pub(super) fn finish(&self) {
+        self.bar.abandon();
+    }
+
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+}
+
+/// The losses that were computed, shortly.
+fn losses(line: &TrainLine) -> String {
+    let named = [
+        ("loss", line.loss),
+        ("first16", line.first16_loss),
+        ("ocr", line.ocr_loss),
+        ("cells", line.cells_loss),
+        ("tokens", line.tokens_loss),
+    ];
+    join(&named)
+}
+
+fn join(named: &[(&str, Option<f64>)]) -> String {
+    let parts: Vec<String> = named
+        .iter()
+        .filter_map(|(name, x)| Some(format!("{name} {:.3}", (*x)?)))
+        .collect();
+    parts.join(" ")
+}
+
+impl Reporter for Progress {
+    fn step(&mut self, done: u64, line: &TrainLine) {
+        if self.loss.is_empty() {
+            self.loss = losses(line);
+        }
+        self.bar.set_message(format!(
+            "stage {} {} {:.0} tokens/s",
+            line.stage, self.loss, line.tokens_per_s
+        ));
+        self.bar.set_position(done);
+    }
+
+    fn logged(&mut self, line: &TrainLine) {
+        self.loss = losses(line);
+        if !self.terminal {
+            let (step, steps, stage, rate) = (line.step, self.steps, line.stage, line.tokens_per_s);
+            let left = indicatif::HumanDuration(self.bar.eta());
+            self.line(&format!(
+                "step {step}/{steps} stage {stage} {} {rate:.0} tokens/s, {left} left",
+                self.loss
+            ));
+        }
+    }
+
+    fn evaluated(&mut self, line: &EvalLine) {
+        let named = [
+            ("loss", line.eval_loss),
+            ("folded", line.eval_folded_loss),
+            ("none", line.eval_none_loss),
+            ("first16", line.eval_first16_loss),
+            ("none first16", line.eval_none_first16_loss),
+            ("ocr", line.eval_ocr_loss),
+            ("cells", line.eval_cells_loss),
+        ];
+        self.line(&format!("validation after step {}: {}", line.step, join(&named)));
+    }
+
+    fn saved(&mut self, checkpoint: &Path) {
+        self.line(&format!("saved {}", checkpoint.display()));
+    }
+}

@@ -1,0 +1,152 @@
+//! Validation: the same windows every time, without gradients.
+
+use crate::aux_loss::CellHead;
+use crate::data::{ChunkSample, Sample, SampleKind, SampleRequest, Windows};
+use crate::recipe::EvalRecipe;
+use crate::step::{Mean, layout};
+use burn::tensor::backend::Backend;
+use folio_engine::config::Config;
+use folio_engine::context::Piece;
+use folio_engine::model::{DocumentTokens, Hidden, Packed, Target, Vist2};
+
+/// Means over the validation windows, in nats.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct EvalStats {
+    /// NLL of all text tokens, folded.
+    pub olm: Mean,
+    /// NLL of the tokens of chunks after the first, folded.
+    pub folded: Mean,
+    /// NLL of the same tokens when each chunk stands alone after BOS: what memory is worth is the difference.
+    pub none: Mean,
+    /// `folded`, first 16 tokens of a chunk only.
+    pub first16: Mean,
+    /// `none`, first 16 tokens of a chunk only.
+    pub none_first16: Mean,
+    /// NLL of text read back from pages.
+    pub ocr: Mean,
+    /// Cell-naming loss, per cell.
+    pub cells: Mean,
+}
+
+impl EvalStats {
+    fn merge(&mut self, other: &Self) {
+        self.olm.merge(other.olm);
+        self.folded.merge(other.folded);
+        self.none.merge(other.none);
+        self.first16.merge(other.first16);
+        self.none_first16.merge(other.none_first16);
+        self.ocr.merge(other.ocr);
+        self.cells.merge(other.cells);
+    }
+}
+
+/// Validates `model` on the windows that `eval` asks for, over `threads` threads.
+///
+/// # Panics
+/// If the model cannot fold, which preparing the run has ruled out.
+pub fn evaluate<B: Backend>(
+    model: &Vist2<B>,
+    head: &CellHead<B>,
+    windows: &Windows,
+    eval: &EvalRecipe,
+    threads: usize,
+    device: &B::Device,
+) -> EvalStats {
+    let indices: Vec<u64> = (0..eval.documents as u64).collect();
+    let mut stats = EvalStats::default();
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = indices
+            .chunks(indices.len().div_ceil(threads.max(1)).max(1))
+            .map(|share| {
+                let (model, head, device) = (model.clone(), head.clone(), device.clone());
+                scope.spawn(move || {
+                    let mut stats = EvalStats::default();
+                    for &index in share {
+                        let request = SampleRequest {
+                            index,
+                            chunks: eval.chunks,
+                            kind: SampleKind::Olm,
+                        };
+                        stats.merge(&of_sample(&model, &head, windows.sample(&request), &device));
+                    }
+                    stats
+                })
+            })
+            .collect();
+        for handle in handles {
+            match handle.join() {
+                Ok(share) => stats.merge(&share),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    stats
+}
+
+fn of_sample<B: Backend>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sample, device: &B::Device) -> EvalStats {
+    let config = model.config.clone();
+    let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
+    let mut stats = EvalStats::default();
+    let pack = |documents: &[DocumentTokens], sees_text| {
+        let heads = (config.text.num_attention_heads, config.text.num_key_value_heads);
+        Packed::<B>::new(documents, sees_text, heads, fold.vision.patch_len(), device)
+    };
+    // Folded.
+    let packed = pack(&[layout(&sample, &config)], fold.visual_sees_text);
+    let hidden = model.forward(&packed);
+    for (target, nll) in nll(model, &hidden, &packed.targets) {
+        stats.olm.add(nll, 1.0);
+        if target.piece > 1 {
+            stats.folded.add(nll, 1.0);
+            if target.offset < 16 {
+                stats.first16.add(nll, 1.0);
+            }
+        }
+    }
+    if let Some(visual) = packed.compact_visual(hidden.visual) {
+        let pages = &sample.chunks[..sample.chunks.len() - 1];
+        let classes: Vec<u8> = pages.iter().flat_map(|page| page.cells.iter().copied()).collect();
+        let loss = head.loss(visual, &classes).into_data().convert::<f64>();
+        let loss = loss.as_slice::<f64>().map_or(f64::NAN, |loss| loss[0]);
+        stats.cells.add(loss * classes.len() as f64, classes.len() as f64);
+    }
+    // Every chunk after the first, alone.
+    let alone: Vec<DocumentTokens> = sample.chunks[1..].iter().map(|chunk| alone(chunk, &config)).collect();
+    if !alone.is_empty() {
+        let packed = pack(&alone, false);
+        for (target, nll) in nll(model, &model.forward(&packed), &packed.targets) {
+            stats.none.add(nll, 1.0);
+            if target.offset < 16 {
+                stats.none_first16.add(nll, 1.0);
+            }
+        }
+    }
+    // Read back.
+    sample.kind = SampleKind::Ocr;
+    let packed = pack(&[layout(&sample, &config)], false);
+    for (_, nll) in nll(model, &model.forward(&packed), &packed.targets) {
+        stats.ocr.add(nll, 1.0);
+    }
+    stats
+}
+
+/// Each target with its NLL.
+fn nll<B: Backend>(model: &Vist2<B>, hidden: &Hidden<B>, targets: &[Target]) -> Vec<(Target, f64)> {
+    let values = model.nll(hidden, targets).into_data().convert::<f64>();
+    let values = values.as_slice::<f64>().unwrap_or_default();
+    targets.iter().copied().zip(values.iter().copied()).collect()
+}
+
+/// A chunk without memory: BOS and the open chunk.
+fn alone(chunk: &ChunkSample, config: &Config) -> DocumentTokens {
+    DocumentTokens {
+        pieces: vec![
+            Piece::Raw { tokens: 1 },
+            Piece::Open {
+                tokens: chunk.ids.len(),
+            },
+        ],
+        ids: vec![vec![config.bos_token_id], chunk.ids.clone()],
+        patches: vec![Vec::new(), Vec::new()],
+    }
+}

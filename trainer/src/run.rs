@@ -1,0 +1,294 @@
+//! The training loop: batches in, steps, lines in the log, validations, checkpoints.
+
+use crate::aux_loss::{CELL_CLASSES, CellHead};
+use crate::data::{Prefetch, Sample};
+use crate::eval::{EvalStats, evaluate};
+use crate::learner_state::{load_model, restore_moments, save};
+use crate::metrics::{EvalLine, Metrics, TrainLine, rss_mb};
+use crate::model_folder::write_side_files;
+use crate::recipe::StepSpec;
+use crate::run_dir::Best;
+use crate::setup::{Setup, Start};
+use crate::step::{Learner, StepPlan, StepStats};
+use crate::{Error, Result};
+use burn::module::Param;
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use folio_engine::checkpoint::{TensorSpec, init_tensor};
+use folio_engine::config::Config;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Batches that are made ahead of the step that needs them.
+const AHEAD: usize = 8;
+/// Steps in a row without a finite gradient after which a run gives up.
+const PATIENCE: u32 = 20;
+
+/// Who is told how a run goes.
+pub trait Reporter {
+    /// A step is done; called at every step.
+    fn step(&mut self, done: u64, line: &TrainLine);
+    /// A line was logged.
+    fn logged(&mut self, line: &TrainLine);
+    /// A validation is done.
+    fn evaluated(&mut self, line: &EvalLine);
+    /// A checkpoint was written.
+    fn saved(&mut self, checkpoint: &Path);
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished,
+    /// It was asked to stop; the checkpoint is written.
+    Stopped,
+}
+
+struct Running<'a, B: AutodiffBackend> {
+    setup: Setup,
+    learner: Learner<B>,
+    metrics: Metrics,
+    reporter: &'a mut dyn Reporter,
+    threads: usize,
+    /// When this process began training, less the seconds trained before.
+    elapsed_before: f64,
+    started: Instant,
+    saved_at: Instant,
+    /// Since the last line.
+    sum: StepStats,
+    line_tokens: u64,
+    line_started: Instant,
+    wait_s: f64,
+}
+
+/// Trains what `setup` has made ready, on `device`, until its last step or until `stop` is set.
+///
+/// # Errors
+/// Weights that do not fit; files that cannot be written; gradients that stay not finite.
+pub fn train<B: AutodiffBackend>(
+    setup: Setup,
+    device: &B::Device,
+    stop: &AtomicBool,
+    reporter: &mut dyn Reporter,
+) -> Result<Outcome> {
+    let threads = setup
+        .recipe
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let learner = learner::<B>(&setup, device, threads)?;
+    let metrics = Metrics::open(&setup.run.metrics(), setup.state.step)?;
+    let now = Instant::now();
+    let running = Running {
+        elapsed_before: setup.state.elapsed_s,
+        setup,
+        learner,
+        metrics,
+        reporter,
+        threads,
+        started: now,
+        saved_at: now,
+        sum: StepStats::default(),
+        line_tokens: 0,
+        line_started: now,
+        wait_s: 0.0,
+    };
+    running.run(stop)
+}
+
+fn learner<B: AutodiffBackend>(setup: &Setup, device: &B::Device, threads: usize) -> Result<Learner<B>> {
+    let (config, seed) = (&setup.config, setup.recipe.seed);
+    let from = match &setup.start {
+        Start::Random => None,
+        Start::Folder(dir) | Start::Resume(dir) => Some(dir.as_path()),
+    };
+    let model = load_model(config, from, seed, device)?;
+    let head = CellHead {
+        weight: Param::from_tensor(head_weight(config, seed, device)),
+    };
+    let mut learner = Learner::new(model, head, setup.recipe.weight_decay, device.clone(), threads);
+    if let Start::Resume(dir) = &setup.start {
+        restore_moments(&mut learner, dir)?;
+    }
+    Ok(learner)
+}
+
+/// The auxiliary head's first weights: like the model's, a function of the seed only.
+fn head_weight<B: burn::tensor::backend::Backend>(config: &Config, seed: u64, device: &B::Device) -> Tensor<B, 2> {
+    let cells = config.fold.as_ref().map_or(1, |fold| {
+        let (vision, page) = (&fold.vision, &fold.page);
+        (vision.patch_width / page.cell_width) * (vision.patch_height / page.cell_height)
+    });
+    let shape = [cells * CELL_CLASSES, config.text.hidden_size];
+    let spec = TensorSpec {
+        name: "cell_head.weight".to_owned(),
+        shape: shape.to_vec(),
+    };
+    Tensor::from_data(TensorData::new(init_tensor(config, &spec, seed), shape), device)
+}
+
+impl<B: AutodiffBackend> Running<'_, B> {
+    fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
+        let (plan, total) = (self.setup.plan.clone(), self.setup.plan.steps());
+        let first = self.setup.state.step;
+        let requests = plan.clone();
+        let mut batches = Prefetch::start(self.setup.train.clone(), first, AHEAD, move |step| {
+            requests.step(step).map(|spec| spec.requests)
+        });
+        let mut not_finite = 0;
+        while let Some((step, batch, wait)) = batches.next() {
+            let Some(spec) = plan.step(step) else { break };
+            self.wait_s += wait.as_secs_f64();
+            let stats = self.learner.step(&batch, &step_plan(&spec));
+            not_finite = if stats.language_norm.is_finite() && stats.vision_norm.is_finite() {
+                0
+            } else {
+                not_finite + 1
+            };
+            if not_finite >= PATIENCE {
+                let what = format!("gradients of {PATIENCE} steps in a row, up to step {}", step + 1);
+                return Err(Error::NotFinite(what));
+            }
+            self.count(&batch, &stats);
+            let done = step + 1;
+            self.setup.state.step = done;
+            self.report(&spec, &stats, done == total)?;
+            let every = self.setup.recipe.eval.every;
+            let validate = done == total || (every > 0 && done.is_multiple_of(every));
+            let better = validate && self.evaluate()?;
+            let stopped = stop.load(Ordering::Relaxed);
+            if better || self.checkpoint_due(done) || done == total || stopped {
+                self.save()?;
+            }
+            if stopped && done < total {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    fn count(&mut self, batch: &[Sample], stats: &StepStats) {
+        let tokens: u64 = batch.iter().map(|sample| sample.tokens() as u64).sum();
+        self.sum.merge(stats);
+        self.line_tokens += tokens;
+        self.setup.state.tokens += tokens;
+        self.setup.state.elapsed_s = self.elapsed_before + self.started.elapsed().as_secs_f64();
+    }
+
+    fn report(&mut self, spec: &StepSpec, stats: &StepStats, last: bool) -> Result<()> {
+        let state = &self.setup.state;
+        let seconds = self.line_started.elapsed().as_secs_f64();
+        let mut line = TrainLine {
+            step: state.step,
+            stage: spec.stage + 1,
+            loss: self.sum.olm.get(),
+            ocr_loss: self.sum.ocr.get(),
+            first16_loss: self.sum.first16.get(),
+            cells_loss: self.sum.cells.get(),
+            tokens_loss: self.sum.tokens.get(),
+            lr: spec.lr,
+            grad_norm: stats.language_norm,
+            vision_grad_norm: stats.vision_norm,
+            tokens: state.tokens,
+            tokens_per_s: self.line_tokens as f64 / seconds.max(1e-9),
+            wait_s: self.wait_s,
+            elapsed_s: state.elapsed_s,
+            rss_mb: None,
+        };
+        self.reporter.step(state.step, &line);
+        if state.step.is_multiple_of(self.setup.recipe.log.every) || last {
+            line.rss_mb = rss_mb();
+            self.metrics.write(&line)?;
+            self.reporter.logged(&line);
+            self.next_line();
+        }
+        Ok(())
+    }
+
+    fn next_line(&mut self) {
+        self.sum = StepStats::default();
+        (self.line_tokens, self.wait_s, self.line_started) = (0, 0.0, Instant::now());
+    }
+
+    fn evaluate(&mut self) -> Result<()> {
+        let Some(windows) = &self.setup.valid else {
+            return Ok(());
+        };
+        let start = Instant::now();
+        let learner = &self.learner;
+        let stats = evaluate(
+            &learner.model,
+            &learner.head,
+            windows,
+            &self.setup.recipe.eval,
+            self.threads,
+            &learner.device,
+        );
+        let line = eval_line(self.setup.state.step, &stats, start.elapsed().as_secs_f64());
+        self.metrics.write(&line)?;
+        self.reporter.evaluated(&line);
+        // The time must not count as training time of the line that follows.
+        self.line_started += start.elapsed();
+        let Some(loss) = line.eval_loss.filter(|loss| loss.is_finite()) else {
+            return Ok(false);
+        };
+        let better = self.setup.state.best.is_none_or(|best| loss < best.loss);
+        if better {
+            self.setup.state.best = Some(Best {
+                step: self.setup.state.step,
+                loss,
+            });
+        }
+        Ok(better)
+    }
+
+    fn checkpoint_due(&self, done: u64) -> bool {
+        let recipe = &self.setup.recipe.checkpoint;
+        let by_step = recipe.every > 0 && done.is_multiple_of(recipe.every);
+        by_step || (recipe.minutes > 0.0 && self.saved_at.elapsed().as_secs_f64() >= recipe.minutes * 60.0)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let Setup {
+            run,
+            state,
+            recipe,
+            config,
+            tokenizer,
+            ..
+        } = &self.setup;
+        let path = run.save(state, recipe.checkpoint.keep, |dir| {
+            save(&self.learner, config, dir)?;
+            write_side_files(dir, config, tokenizer)
+        })?;
+        self.saved_at = Instant::now();
+        self.reporter.saved(&path);
+        Ok(())
+    }
+}
+
+fn step_plan(spec: &StepSpec) -> StepPlan {
+    StepPlan {
+        embedding_lr: spec.lr.embedding,
+        language_model_lr: spec.lr.language_model,
+        vision_lr: spec.lr.vision,
+        aligner_lr: spec.lr.aligner,
+        cells_weight: spec.aux.cells,
+        tokens_weight: spec.aux.tokens,
+        clip_norm: spec.clip_norm,
+    }
+}
+
+fn eval_line(step: u64, stats: &EvalStats, seconds: f64) -> EvalLine {
+    EvalLine {
+        step,
+        eval_loss: stats.olm.get(),
+        eval_folded_loss: stats.folded.get(),
+        eval_none_loss: stats.none.get(),
+        eval_first16_loss: stats.first16.get(),
+        eval_none_first16_loss: stats.none_first16.get(),
+        eval_ocr_loss: stats.ocr.get(),
+        eval_cells_loss: stats.cells.get(),
+        eval_s: seconds,
+    }
+}
