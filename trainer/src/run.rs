@@ -132,11 +132,11 @@ impl<B: AutodiffBackend> Running<'_, B> {
         let (plan, total) = (self.setup.plan.clone(), self.setup.plan.steps());
         let first = self.setup.state.step;
         let requests = plan.clone();
-        let mut batches = Prefetch::start(self.setup.train.clone(), first, AHEAD, move |step| {
+        let batches = Prefetch::start(self.setup.train.clone(), first, AHEAD, move |step| {
             requests.step(step).map(|spec| spec.requests)
         });
         let mut not_finite = 0;
-        while let Some((step, batch, wait)) = batches.next() {
+        for (step, batch, wait) in batches {
             let Some(spec) = plan.step(step) else { break };
             self.wait_s += wait.as_secs_f64();
             let stats = self.learner.step(&batch, &step_plan(&spec));
