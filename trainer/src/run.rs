@@ -15,7 +15,6 @@ use burn::module::Param;
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
 use folio_engine::checkpoint::{TensorSpec, init_tensor};
 use folio_engine::config::Config;
-use folio_engine::model::Fused;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -67,15 +66,12 @@ struct Running<'a, B: AutodiffBackend> {
 ///
 /// # Errors
 /// Weights that do not fit; files that cannot be written; gradients that stay not finite.
-pub fn train<B: AutodiffBackend + Fused>(
+pub fn train<B: AutodiffBackend>(
     setup: Setup,
     device: &B::Device,
     stop: &AtomicBool,
     reporter: &mut dyn Reporter,
-) -> Result<Outcome>
-where
-    B::InnerBackend: Fused,
-{
+) -> Result<Outcome> {
     let threads = setup
         .recipe
         .threads
@@ -100,10 +96,7 @@ where
     running.run(stop)
 }
 
-fn learner<B: AutodiffBackend + Fused>(setup: &Setup, device: &B::Device, threads: usize) -> Result<Learner<B>>
-where
-    B::InnerBackend: Fused,
-{
+fn learner<B: AutodiffBackend>(setup: &Setup, device: &B::Device, threads: usize) -> Result<Learner<B>> {
     let (config, seed) = (&setup.config, setup.recipe.seed);
     let from = match &setup.start {
         Start::Random => None,
@@ -134,19 +127,16 @@ fn head_weight<B: burn::tensor::backend::Backend>(config: &Config, seed: u64, de
     Tensor::from_data(TensorData::new(init_tensor(config, &spec, seed), shape), device)
 }
 
-impl<B: AutodiffBackend + Fused> Running<'_, B>
-where
-    B::InnerBackend: Fused,
-{
+impl<B: AutodiffBackend> Running<'_, B> {
     fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
         let (plan, total) = (self.setup.plan.clone(), self.setup.plan.steps());
         let first = self.setup.state.step;
         let requests = plan.clone();
-        let mut batches = Prefetch::start(self.setup.train.clone(), first, AHEAD, move |step| {
+        let batches = Prefetch::start(self.setup.train.clone(), first, AHEAD, move |step| {
             requests.step(step).map(|spec| spec.requests)
         });
         let mut not_finite = 0;
-        while let Some((step, batch, wait)) = batches.next() {
+        for (step, batch, wait) in batches {
             let Some(spec) = plan.step(step) else { break };
             self.wait_s += wait.as_secs_f64();
             let stats = self.learner.step(&batch, &step_plan(&spec));
@@ -220,9 +210,9 @@ where
         (self.line_tokens, self.wait_s, self.line_started) = (0, 0.0, Instant::now());
     }
 
-    fn evaluate(&mut self) -> Result<bool> {
+    fn evaluate(&mut self) -> Result<()> {
         let Some(windows) = &self.setup.valid else {
-            return Ok(false);
+            return Ok(());
         };
         let start = Instant::now();
         let learner = &self.learner;

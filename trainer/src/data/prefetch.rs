@@ -31,9 +31,13 @@ impl Prefetch {
         });
         Self { batches }
     }
+}
+
+impl Iterator for Prefetch {
+    type Item = (u64, Vec<Sample>, Duration);
 
     /// The next step's number, its batch, and how long it was waited for; `None` after the last.
-    pub fn next(&mut self) -> Option<(u64, Vec<Sample>, Duration)> {
+    fn next(&mut self) -> Option<Self::Item> {
         let start = Instant::now();
         let (step, batch) = self.batches.recv().ok()?;
         Some((step, batch, start.elapsed()))
