@@ -4,10 +4,9 @@ use crate::aux_loss::CellHead;
 use crate::data::{ChunkSample, Sample, SampleKind, SampleRequest, Windows};
 use crate::recipe::EvalRecipe;
 use crate::step::{Mean, layout};
-use burn::tensor::backend::Backend;
 use folio_engine::config::Config;
 use folio_engine::context::Piece;
-use folio_engine::model::{DocumentTokens, Hidden, Packed, Target, Vist2};
+use folio_engine::model::{DocumentTokens, Fused, Hidden, Packed, Target, Vist2};
 
 /// Means over the validation windows, in nats.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -44,7 +43,7 @@ impl EvalStats {
 ///
 /// # Panics
 /// If the model cannot fold, which preparing the run has ruled out.
-pub fn evaluate<B: Backend>(
+pub fn evaluate<B: Fused>(
     model: &Vist2<B>,
     head: &CellHead<B>,
     windows: &Windows,
@@ -83,7 +82,7 @@ pub fn evaluate<B: Backend>(
     stats
 }
 
-fn of_sample<B: Backend>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sample, device: &B::Device) -> EvalStats {
+fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sample, device: &B::Device) -> EvalStats {
     let config = model.config.clone();
     let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
     let mut stats = EvalStats::default();
@@ -131,7 +130,7 @@ fn of_sample<B: Backend>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sampl
 }
 
 /// Each target with its NLL.
-fn nll<B: Backend>(model: &Vist2<B>, hidden: &Hidden<B>, targets: &[Target]) -> Vec<(Target, f64)> {
+fn nll<B: Fused>(model: &Vist2<B>, hidden: &Hidden<B>, targets: &[Target]) -> Vec<(Target, f64)> {
     let values = model.nll(hidden, targets).into_data().convert::<f64>();
     let values = values.as_slice::<f64>().unwrap_or_default();
     targets.iter().copied().zip(values.iter().copied()).collect()

@@ -15,6 +15,7 @@ use burn::module::Param;
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
 use folio_engine::checkpoint::{TensorSpec, init_tensor};
 use folio_engine::config::Config;
+use folio_engine::model::Fused;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -66,12 +67,15 @@ struct Running<'a, B: AutodiffBackend> {
 ///
 /// # Errors
 /// Weights that do not fit; files that cannot be written; gradients that stay not finite.
-pub fn train<B: AutodiffBackend>(
+pub fn train<B: AutodiffBackend + Fused>(
     setup: Setup,
     device: &B::Device,
     stop: &AtomicBool,
     reporter: &mut dyn Reporter,
-) -> Result<Outcome> {
+) -> Result<Outcome>
+where
+    B::InnerBackend: Fused,
+{
     let threads = setup
         .recipe
         .threads
@@ -96,7 +100,10 @@ pub fn train<B: AutodiffBackend>(
     running.run(stop)
 }
 
-fn learner<B: AutodiffBackend>(setup: &Setup, device: &B::Device, threads: usize) -> Result<Learner<B>> {
+fn learner<B: AutodiffBackend + Fused>(setup: &Setup, device: &B::Device, threads: usize) -> Result<Learner<B>>
+where
+    B::InnerBackend: Fused,
+{
     let (config, seed) = (&setup.config, setup.recipe.seed);
     let from = match &setup.start {
         Start::Random => None,
@@ -127,7 +134,10 @@ fn head_weight<B: burn::tensor::backend::Backend>(config: &Config, seed: u64, de
     Tensor::from_data(TensorData::new(init_tensor(config, &spec, seed), shape), device)
 }
 
-impl<B: AutodiffBackend> Running<'_, B> {
+impl<B: AutodiffBackend + Fused> Running<'_, B>
+where
+    B::InnerBackend: Fused,
+{
     fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
         let (plan, total) = (self.setup.plan.clone(), self.setup.plan.steps());
         let first = self.setup.state.step;
