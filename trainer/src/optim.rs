@@ -9,7 +9,10 @@ use std::collections::HashMap;
 /// AdamW's moments of every parameter it has stepped, by name.
 #[derive(Debug)]
 pub struct Optimizer<B: Backend> {
-    adamw: Wrapped,
+    /// For matrices.
+    decaying: Wrapped,
+    /// For norms, biases and scalars: decay on them would only shrink the function's scale.
+    plain: Wrapped,
     states: HashMap<String, Box<dyn Any + Send>>,
     backend: std::marker::PhantomData<B>,
 }
@@ -45,10 +48,12 @@ pub struct SavedState {
 }
 
 impl<B: Backend> Optimizer<B> {
-    /// AdamW with β = (0.9, 0.95), ε = 1e-8 and this weight decay.
+    /// AdamW with β = (0.9, 0.95), ε = 1e-8 and this weight decay (on matrices only).
     pub fn new(weight_decay: f32) -> Self {
-        let adamw = AdamWConfig::new().with_beta_2(0.95).with_epsilon(1e-8).with_weight_decay(weight_decay).build();
-        Self { adamw: Wrapped(adamw), states: HashMap::new(), backend: std::marker::PhantomData }
+        let adamw = |decay| {
+            Wrapped(AdamWConfig::new().with_beta_2(0.95).with_epsilon(1e-8).with_weight_decay(decay).build())
+        };
+        Self { decaying: adamw(weight_decay), plain: adamw(0.0), states: HashMap::new(), backend: std::marker::PhantomData }
     }
 
     /// Steps every parameter of `module` that has a gradient and for which `rate` (by name) gives one.
@@ -99,8 +104,8 @@ impl<B: Backend> ModuleMapper<B> for Step<'_, B> {
         let (id, tensor, mapper) = param.consume();
         let state = self.optimizer.states.remove(&name).and_then(|s| s.downcast::<AdamWState<B, D>>().ok());
         let grad = if rate.scale == 1.0 { grad } else { grad.mul_scalar(rate.scale) };
-        // Norms, biases and other vectors are not decayed: decay on them only shrinks the function's scale.
-        let (tensor, state) = self.optimizer.adamw.0.step(rate.lr, tensor, grad, state.map(|s| *s));
+        let adamw = if D > 1 { &self.optimizer.decaying } else { &self.optimizer.plain };
+        let (tensor, state) = adamw.0.step(rate.lr, tensor, grad, state.map(|s| *s));
         if let Some(state) = state {
             self.optimizer.states.insert(name, Box::new(state));
         }
