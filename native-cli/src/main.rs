@@ -36,17 +36,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Continue a text, folding finished chunks into pages.
     Generate(Box<commands::generate::Args>),
-    /// Talk with the model, turn by turn.
     Chat(commands::chat::Args),
-    /// Measure how well the model predicts a text (JSON on stdout).
     Score(commands::score::Args),
-    /// Show a model's configuration and sizes, and what a context of N tokens costs.
     Inspect(commands::inspect::Args),
-    /// Draw the pages of a text file as PNG images.
     Render(commands::render::Args),
-    /// List the devices that this build can run on, each with a self-test.
     Devices(commands::devices::Args),
 }
 

@@ -13,7 +13,7 @@ use folio_engine::text::Tokenizer;
 
 use crate::progress;
 
-/// Options of every command that runs a model.
+// Options of every command that runs a model. (No doc comment: clap would make it the command's help.)
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct ModelArgs {
     /// Model folder in Hugging Face layout; without it $FOLIO_MODEL or the bundled folio-nano.

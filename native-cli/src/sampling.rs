@@ -7,9 +7,8 @@ use folio_engine::session::{Sampling, Settings};
 
 use crate::failure::usage;
 
-/// Options of how tokens are drawn.
+// Options of how tokens are drawn. (No doc comment: clap would make it the command's help.)
 #[derive(clap::Args, Debug, Clone, Default)]
-#[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
     /// Randomness: 0 always takes the likeliest token, 1 the model's own distribution.
     #[arg(long, value_name = "T", allow_negative_numbers = true)]

@@ -91,8 +91,9 @@ fn a_configuration_that_contradicts_itself() {
     let place = Place::new();
     place.write("m/config.json", "{ not json");
     place.fails(&RUN, 1, "config.json");
+    let place = Place::new();
     place.write("m/tokenizer.json", "{}");
-    place.fails(&["generate", "--prompt", "a"], 1, "m/");
+    place.fails(&RUN, 1, "tokenizer.json");
 }
 
 #[test]

@@ -86,15 +86,15 @@ fn a_full_context_ends_the_text_with_a_reason_of_its_own() {
 
 #[test]
 fn a_megabyte_of_prompt_folds_in_bounded_memory() {
-    // K = 256 and β = 8 strips of 32 cells, so that the tiny model's 4,000 pages take seconds.
+    // K = 1024 and β = 8 lines of 128 cells, so that a tiny model reads its thousand pages in seconds.
     let place = Place::with(|config| {
-        config.text.max_position_embeddings = 65_536;
+        config.text.max_position_embeddings = 16_384;
         if let Some(fold) = &mut config.fold {
-            fold.chunk_tokens = 256;
+            fold.chunk_tokens = 1024;
             fold.visual_tokens = 8;
-            fold.vision.patch_width = 256;
-            fold.vision.image_width = 512;
-            fold.vision.image_height = 64;
+            fold.vision.patch_width = 1024;
+            fold.vision.image_width = 1024;
+            fold.vision.image_height = 128;
         }
     });
     let text: String = TEXT.chars().cycle().take(1 << 20).collect();
@@ -135,8 +135,8 @@ fn a_megabyte_of_prompt_folds_in_bounded_memory() {
         (&stats["prompt_tokens"], &stats["generated_tokens"]),
         (&text.len().into(), &2.into())
     );
-    assert_eq!(stats["folds"], 4096);
-    assert!(stats["context_slots"].as_u64().unwrap() <= 4096 * 8 + 3);
+    assert_eq!(stats["folds"], 1024);
+    assert!(stats["context_slots"].as_u64().unwrap() <= 1024 * 8 + 3);
     assert!(most < 700_000, "{most} kB at the peak");
 }
 

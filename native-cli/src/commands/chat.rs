@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Keep everything as text instead of folding.
     #[arg(long)]
     full: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Sampling")]
     sampling: SamplingArgs,
     /// Write figures of the whole talk as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Files")]

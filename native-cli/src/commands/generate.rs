@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// Fold finished text, or keep everything as text [default: folded; a resumed session keeps its own].
     #[arg(long, value_enum)]
     context: Option<Mode>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Sampling")]
     sampling: SamplingArgs,
     /// Write figures of the run as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
