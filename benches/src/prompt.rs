@@ -7,6 +7,9 @@ use folio_engine::runner::{Logits, Runner, Want};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
+/// Pages folded at once, as a session does it: it bounds memory.
+const PAGES_PER_BATCH: usize = 8;
+
 /// What one run over the prompt gave.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PromptRun {
@@ -68,10 +71,21 @@ pub(crate) fn measure(
             let (folded, tail) = chunks(prompt_tokens, &fold);
             let pages: Vec<_> = folded.iter().map(|&tokens| material.page(tokens)).collect();
             render_s = start.elapsed().as_secs_f64();
-            let done = runner.fold(&pages, if tail == 0 { Want::Last } else { Want::Nothing })?;
-            encode_s = done.encode_s;
+            let batches = pages.chunks(PAGES_PER_BATCH);
+            let last = batches.len().saturating_sub(1);
+            let mut logits = Logits::default();
+            for (i, batch) in batches.enumerate() {
+                let want = if tail == 0 && i == last {
+                    Want::Last
+                } else {
+                    Want::Nothing
+                };
+                let done = runner.fold(batch, want)?;
+                encode_s += done.encode_s;
+                logits = done.logits;
+            }
             if tail == 0 {
-                done.logits
+                logits
             } else {
                 let logits = runner.extend(&ids[ids.len() - tail..], Want::Last)?;
                 runner.keep_open();

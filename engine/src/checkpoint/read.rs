@@ -81,12 +81,12 @@ impl Checkpoint {
             self.entry(spec)?;
         }
         let known: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        // An untied model's head is among the known names.
         let head = format!("{}lm_head.weight", text_prefix(config));
-        let spare = |name: &str| config.text.tie_word_embeddings && name == head;
         match self
             .names()
             .into_iter()
-            .find(|name| !known.contains(name) && !spare(name))
+            .find(|name| !known.contains(name) && *name != head)
         {
             None => Ok(()),
             Some(name) => {
@@ -180,7 +180,6 @@ impl Checkpoint {
         }
     }
 
-    #[allow(unsafe_code)]
     fn add_file(&mut self, path: &Path) -> Result<()> {
         let place = path.display().to_string();
         let metadata = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;

@@ -12,6 +12,7 @@ const MAX_VOCAB: usize = 1 << 22;
 const MAX_SLOTS: usize = 1 << 24;
 const MAX_SIDE: usize = 1 << 13;
 const MAX_CHUNK: usize = 1 << 16;
+const MAX_THETA: f64 = 1e12;
 
 impl Config {
     /// Checks that the configuration does not contradict itself; `place` names its file in errors.
@@ -54,22 +55,22 @@ fn text(text: &TextConfig, prefix: &str) -> Result<(), String> {
     ] {
         size(prefix, key, value, max)?;
     }
-    if text.num_attention_heads % text.num_key_value_heads != 0 {
+    if !text.num_attention_heads.is_multiple_of(text.num_key_value_heads) {
         return Err(format!(
             "{prefix}num_key_value_heads is {}: it must divide num_attention_heads, {}",
             text.num_key_value_heads, text.num_attention_heads
         ));
     }
-    if text.head_dim % 2 != 0 {
+    if !text.head_dim.is_multiple_of(2) {
         return Err(format!(
             "{prefix}head_dim is {}: it must be even, RoPE turns pairs",
             text.head_dim
         ));
     }
     eps(prefix, "rms_norm_eps", text.rms_norm_eps)?;
-    if !(text.rope_theta.is_finite() && text.rope_theta >= 1.0) {
+    if !(1.0..=MAX_THETA).contains(&text.rope_theta) {
         return Err(format!(
-            "{prefix}rope_theta is {}: it must be a finite number from 1 on",
+            "{prefix}rope_theta is {}: it must be from 1 to {MAX_THETA}",
             text.rope_theta
         ));
     }
@@ -92,7 +93,7 @@ fn fold(fold: &FoldConfig) -> Result<(), String> {
         size("vision_config.", key, value, max)?;
     }
     eps("vision_config.", "layer_norm_eps", v.layer_norm_eps)?;
-    if v.hidden_size % v.num_attention_heads != 0 {
+    if !v.hidden_size.is_multiple_of(v.num_attention_heads) {
         return Err(format!(
             "vision_config.num_attention_heads is {}: it must divide hidden_size, {}",
             v.num_attention_heads, v.hidden_size
@@ -122,7 +123,7 @@ fn fold(fold: &FoldConfig) -> Result<(), String> {
             v.patch_width,
         ),
     ] {
-        if outer_size % inner_size != 0 {
+        if !outer_size.is_multiple_of(inner_size) {
             return Err(format!("{inner} is {inner_size}: it must divide {outer}, {outer_size}"));
         }
     }

@@ -105,7 +105,8 @@ fn text_config(keys: &Keys<'_>) -> Result<TextConfig> {
     refuse_variants(keys, model_type)?;
     let hidden_size = keys.size("hidden_size")?;
     let num_attention_heads = keys.size("num_attention_heads")?;
-    if keys.get("head_dim").is_none() && (num_attention_heads == 0 || hidden_size % num_attention_heads != 0) {
+    if keys.get("head_dim").is_none() && (num_attention_heads == 0 || !hidden_size.is_multiple_of(num_attention_heads))
+    {
         let what =
             format!("is missing, and hidden_size {hidden_size} is no multiple of the {num_attention_heads} heads");
         return Err(keys.error("head_dim", what));
