@@ -14,7 +14,7 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f64>,
     /// Draw from the K likeliest tokens; 0 is off.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     top_k: Option<usize>,
     /// Draw from the likeliest tokens that together have probability P; 1 is off.
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
@@ -26,7 +26,7 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     repetition_penalty: Option<f64>,
     /// Seed of the random numbers: same seed, same text [default: 0].
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     seed: Option<u64>,
     /// End the text where this string would come (not printed); may be given again.
     #[arg(long, value_name = "S", allow_hyphen_values = true)]

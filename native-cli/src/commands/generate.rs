@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "F", group = "source")]
     prompt_file: Option<PathBuf>,
     /// Most tokens to write; 0 only reads the prompt.
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 256)]
     max_new_tokens: usize,
     /// Fold finished text, or keep everything as text [default: folded; a resumed session keeps its own].
     #[arg(long, value_enum)]

@@ -19,10 +19,16 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Plan memory and FLOPs for a prompt of N tokens, full against folded.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     tokens: Option<usize>,
     /// Tokens to generate after the prompt, in the plan.
-    #[arg(long, value_name = "N", default_value_t = 0, requires = "tokens")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 0,
+        requires = "tokens"
+    )]
     new_tokens: usize,
     /// JSON instead of tables.
     #[arg(long)]
