@@ -129,7 +129,14 @@ where
         threads: usize,
     ) -> Self {
         let optimizer = Optimizer::new(weight_decay);
-        Self { model, head, optimizer, head_optimizer: Optimizer::new(weight_decay), device, threads: threads.max(1) }
+        Self {
+            model,
+            head,
+            optimizer,
+            head_optimizer: Optimizer::new(weight_decay),
+            device,
+            threads: threads.max(1),
+        }
     }
 
     /// One optimiser step on `samples`.
@@ -145,7 +152,10 @@ where
                     scope.spawn(move || backward::<B>(model, head, share, plan, totals, &device))
                 })
                 .collect();
-            handles.into_iter().map(|h| h.join().expect("a share's thread panicked")).collect()
+            handles
+                .into_iter()
+                .map(|h| h.join().expect("a share's thread panicked"))
+                .collect()
         });
         let mut stats = StepStats::default();
         let (mut grads, mut head_grads) = (GradientsParams::new(), GradientsParams::new());
@@ -160,7 +170,13 @@ where
         if !norms.iter().all(|n| n.is_finite()) {
             return stats; // The caller sees the norm and decides; the weights are untouched.
         }
-        let clip = |norm: f64| if norm > plan.clip_norm { plan.clip_norm / norm } else { 1.0 };
+        let clip = |norm: f64| {
+            if norm > plan.clip_norm {
+                plan.clip_norm / norm
+            } else {
+                1.0
+            }
+        };
         let (language, vision) = (clip(stats.language_norm), clip(stats.vision_norm));
         let rate = |name: &str| {
             let (lr, scale) = match () {
@@ -172,7 +188,12 @@ where
             (lr > 0.0).then_some(Rate { lr, scale })
         };
         self.model = self.optimizer.step(self.model.clone(), &mut grads, &rate);
-        let head_rate = |_: &str| Some(Rate { lr: plan.vision_lr, scale: 1.0 });
+        let head_rate = |_: &str| {
+            Some(Rate {
+                lr: plan.vision_lr,
+                scale: 1.0,
+            })
+        };
         self.head = self.head_optimizer.step(self.head.clone(), &mut head_grads, &head_rate);
         stats
     }
@@ -201,7 +222,10 @@ impl Totals {
                 }
             }
         }
-        Self { text: text.max(1.0), slots: slots.max(1.0) }
+        Self {
+            text: text.max(1.0),
+            slots: slots.max(1.0),
+        }
     }
 }
 
@@ -284,7 +308,8 @@ fn backward<B: AutodiffBackend + Fused>(
             }
             if plan.tokens_weight > 0.0 {
                 let tokens: Vec<Vec<u32>> = pages.iter().flat_map(|p| p.patch_tokens.iter().cloned()).collect();
-                let (value, surrogate) = token_loss(visual, model.language_model.model.embed_tokens.weight.val(), &tokens);
+                let (value, surrogate) =
+                    token_loss(visual, model.language_model.model.embed_tokens.weight.val(), &tokens);
                 stats.tokens.add(value * rows as f64, rows as f64);
                 add(surrogate.mul_scalar(plan.tokens_weight * share));
             }
@@ -295,7 +320,11 @@ fn backward<B: AutodiffBackend + Fused>(
             head_grads.accumulate(&head, GradientsParams::from_module(&mut all, &head));
         }
     }
-    Share { grads: grads.grads(), head_grads: head_grads.grads(), stats }
+    Share {
+        grads: grads.grads(),
+        head_grads: head_grads.grads(),
+        stats,
+    }
 }
 
 /// Makes every parameter a leaf that gathers a gradient.
@@ -309,7 +338,11 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Leaves {
 }
 
 fn scalar<B: Backend>(t: &Tensor<B, 1>) -> f64 {
-    t.clone().into_data().convert::<f64>().as_slice::<f64>().map_or(f64::NAN, |s| s[0])
+    t.clone()
+        .into_data()
+        .convert::<f64>()
+        .as_slice::<f64>()
+        .map_or(f64::NAN, |s| s[0])
 }
 
 /// Lays a sample out for its task.

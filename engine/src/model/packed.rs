@@ -116,7 +116,10 @@ impl<B: Fused> Packed<B> {
         patch_len: usize,
         device: &B::Device,
     ) -> Self {
-        let docs: Vec<Doc> = documents.iter().map(|d| Doc::new(&d.pieces, visual_sees_text)).collect();
+        let docs: Vec<Doc> = documents
+            .iter()
+            .map(|d| Doc::new(&d.pieces, visual_sees_text))
+            .collect();
         let memory = docs.iter().map(|d| d.memory.len()).max().unwrap_or(0);
         let chunks = docs.iter().map(|d| d.open.len()).max().unwrap_or(0);
         let chunk_len = docs.iter().flat_map(|d| d.open.iter().map(Vec::len)).max().unwrap_or(0);
@@ -148,7 +151,13 @@ impl<B: Fused> Packed<B> {
                 gather[rows[i]] = text_ids.len() as i32;
                 text_ids.push(id as i32);
                 if let Some(p) = doc.layout.predictor(i) {
-                    targets.push(Target { document: d, row: rows[p], id, piece: e.piece, offset: e.offset });
+                    targets.push(Target {
+                        document: d,
+                        row: rows[p],
+                        id,
+                        piece: e.piece,
+                        offset: e.offset,
+                    });
                 }
             }
         }
@@ -161,7 +170,13 @@ impl<B: Fused> Packed<B> {
             let n = v.len();
             Tensor::<B, 1, Int>::from_data(TensorData::new(v, [n]), device)
         };
-        let bias = Biases { docs: &docs, memory, chunks, chunk_len, heads };
+        let bias = Biases {
+            docs: &docs,
+            memory,
+            chunks,
+            chunk_len,
+            heads,
+        };
         Self {
             documents: documents.len(),
             memory,
@@ -217,21 +232,34 @@ fn plan(docs: &[Doc], memory: usize, chunks: usize, chunk_len: usize) -> Attenti
             seen.push(first.map_or(0, |&q| doc.memory.partition_point(|&k| doc.layout.sees(q, k))));
         }
     }
-    AttentionPlan { documents: docs.len(), memory, chunks, chunk_len, seen }
+    AttentionPlan {
+        documents: docs.len(),
+        memory,
+        chunks,
+        chunk_len,
+        seen,
+    }
 }
 
 type Pages<B> = (Vec<Vec<usize>>, usize, Option<Tensor<B, 3>>, Option<Tensor<B, 4>>);
 
 /// All pages of the batch in one tensor, padded to the longest: page index of each piece, slots, patches, key bias.
 fn pack_pages<B: Backend>(documents: &[DocumentTokens], patch_len: usize, device: &B::Device) -> Pages<B> {
-    let all: Vec<&Vec<f32>> = documents.iter().flat_map(|d| d.patches.iter()).filter(|p| !p.is_empty()).collect();
+    let all: Vec<&Vec<f32>> = documents
+        .iter()
+        .flat_map(|d| d.patches.iter())
+        .filter(|p| !p.is_empty())
+        .collect();
     let slots = all.iter().map(|p| p.len() / patch_len).max().unwrap_or(0);
     let mut next = 0;
     let mut index_of = |p: &Vec<f32>| {
         next += usize::from(!p.is_empty());
         next.saturating_sub(1)
     };
-    let index = documents.iter().map(|d| d.patches.iter().map(&mut index_of).collect()).collect();
+    let index = documents
+        .iter()
+        .map(|d| d.patches.iter().map(&mut index_of).collect())
+        .collect();
     if all.is_empty() {
         return (index, 0, None, None);
     }

@@ -44,8 +44,14 @@ impl<B: Fused> BurnRunner<B> {
     /// A runner of `model` on `device`; `name` is the device in words.
     pub fn new(model: Vist2<B>, device: B::Device, name: impl std::convert::Into<String>) -> Self {
         let config = model.config.clone();
-        let mut runner =
-            Self { model: model.no_grad(), config, context: Context::new(), kv: Vec::new(), device, name: name.into() };
+        let mut runner = Self {
+            model: model.no_grad(),
+            config,
+            context: Context::new(),
+            kv: Vec::new(),
+            device,
+            name: name.into(),
+        };
         runner.reset();
         runner
     }
@@ -65,7 +71,12 @@ impl<B: Fused> BurnRunner<B> {
     fn logits(&self, x: Tensor<B, 2>, want: Want, what: &str) -> Result<Logits> {
         let vocab = self.config.text.vocab_size;
         let x = match want {
-            Want::Nothing => return Ok(Logits { data: Vec::new(), vocab }),
+            Want::Nothing => {
+                return Ok(Logits {
+                    data: Vec::new(),
+                    vocab,
+                });
+            }
             Want::Last => {
                 let n = x.dims()[0];
                 x.narrow(0, n - 1, 1)
@@ -73,7 +84,11 @@ impl<B: Fused> BurnRunner<B> {
             Want::All => x,
         };
         let logits = self.model.logits(self.model.language_model.model.norm.forward(x));
-        let data = logits.into_data().convert::<f32>().into_vec::<f32>().map_err(|e| Error::Argument(format!("{e:?}")))?;
+        let data = logits
+            .into_data()
+            .convert::<f32>()
+            .into_vec::<f32>()
+            .map_err(|e| Error::Argument(format!("{e:?}")))?;
         match data.iter().all(|v| v.is_finite()) {
             true => Ok(Logits { data, vocab }),
             false => Err(Error::NotFinite(what.to_owned())),
@@ -82,7 +97,11 @@ impl<B: Fused> BurnRunner<B> {
 
     fn check_room(&self, extra: usize) -> Result<()> {
         let (slots, limit) = (self.context.slots() + extra, self.config.text.max_position_embeddings);
-        if slots > limit { Err(Error::ContextFull { slots, limit }) } else { Ok(()) }
+        if slots > limit {
+            Err(Error::ContextFull { slots, limit })
+        } else {
+            Ok(())
+        }
     }
 
     /// Visual tokens of `pages`, `[slots of all pages, d]`, and the slots of each page.
@@ -130,18 +149,29 @@ impl<B: Fused> Runner for BurnRunner<B> {
         let open = self.config.fold.as_ref().map_or(BLOCK, |f| f.chunk_tokens);
         let memory = FIRST_CAPACITY.min(c.max_position_embeddings);
         let rows = |n| Rows::new(c.num_key_value_heads, n, c.head_dim, &self.device);
-        self.kv = (0..c.num_hidden_layers).map(|_| LayerKv { memory: rows(memory), open: rows(open) }).collect();
+        self.kv = (0..c.num_hidden_layers)
+            .map(|_| LayerKv {
+                memory: rows(memory),
+                open: rows(open),
+            })
+            .collect();
         self.context = Context::new();
     }
 
     fn extend(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
         let vocab = self.config.text.vocab_size;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
-            return Err(Error::Argument(format!("token id {id} is outside the vocabulary (0 to {})", vocab - 1)));
+            return Err(Error::Argument(format!(
+                "token id {id} is outside the vocabulary (0 to {})",
+                vocab - 1
+            )));
         }
         self.check_room(ids.len())?;
         let before = self.context.clone();
-        let mut all = Logits { data: Vec::new(), vocab };
+        let mut all = Logits {
+            data: Vec::new(),
+            vocab,
+        };
         let blocks = ids.len().div_ceil(BLOCK);
         for (i, block) in ids.chunks(BLOCK).enumerate() {
             let data: Vec<i32> = block.iter().map(|&id| id as i32).collect();
@@ -151,7 +181,11 @@ impl<B: Fused> Runner for BurnRunner<B> {
             let positions: Vec<usize> = (start..start + block.len()).collect();
             let x = self.run(x, &positions, Into::Open);
             self.context.extend(block.len());
-            let wanted = if want == Want::Last && i + 1 < blocks { Want::Nothing } else { want };
+            let wanted = if want == Want::Last && i + 1 < blocks {
+                Want::Nothing
+            } else {
+                want
+            };
             match self.logits(x, wanted, "after text") {
                 Ok(logits) => all.data.extend(logits.data),
                 Err(e) => {
@@ -175,14 +209,23 @@ impl<B: Fused> Runner for BurnRunner<B> {
         let encode_s = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let positions: Vec<usize> = self.context.fold_positions(total).collect();
-        let sees_open = if sees_text { slots.first().copied().unwrap_or(0) } else { 0 };
+        let sees_open = if sees_text {
+            slots.first().copied().unwrap_or(0)
+        } else {
+            0
+        };
         let x = self.run(visual, &positions, Into::Memory { sees_open });
         let logits = self.logits(x, want, "after folding a page")?;
         for &n in &slots {
             self.context.fold(n);
         }
         B::sync(&self.device).ok();
-        Ok(Folded { slots, logits, encode_s, prefill_s: start.elapsed().as_secs_f64() })
+        Ok(Folded {
+            slots,
+            logits,
+            encode_s,
+            prefill_s: start.elapsed().as_secs_f64(),
+        })
     }
 
     fn keep_open(&mut self) {
@@ -228,23 +271,33 @@ fn attend<B: Backend>(qkv: Qkv<B>, kv: &mut LayerKv<B>, memory: usize, open: usi
     let groups = heads / kv_heads;
     let device = qkv.q.device();
     // [kv_heads, groups × n, head_dim]: all queries of one key head in one matrix product.
-    let q = qkv.q.reshape([n, kv_heads, groups, head_dim]).permute([1, 2, 0, 3]).reshape([
-        kv_heads,
-        groups * n,
-        head_dim,
-    ]);
+    let q = qkv
+        .q
+        .reshape([n, kv_heads, groups, head_dim])
+        .permute([1, 2, 0, 3])
+        .reshape([kv_heads, groups * n, head_dim]);
     let (k, v) = (qkv.k.swap_dims(0, 1), qkv.v.swap_dims(0, 1));
     let (memory_len, open_len, memory_bias, open_bias) = match into {
         Into::Open => {
             kv.open.write(open, k, v);
-            (memory, open + n, None, (n > 1).then(|| causal(n, open, groups, &device)))
+            (
+                memory,
+                open + n,
+                None,
+                (n > 1).then(|| causal(n, open, groups, &device)),
+            )
         }
         Into::Memory { sees_open } => {
             kv.memory.write(memory, k, v);
             let seen = if sees_open > 0 { open } else { 0 };
             // Only the first page replaces the open text: later pages of the batch must not see it.
             let bias = (sees_open > 0 && sees_open < n).then(|| hide_after(n, sees_open, seen, groups, &device));
-            (memory + n, seen, (n > 1).then(|| causal(n, memory, groups, &device)), bias)
+            (
+                memory + n,
+                seen,
+                (n > 1).then(|| causal(n, memory, groups, &device)),
+                bias,
+            )
         }
     };
     let mut scores = Vec::with_capacity(2);
@@ -273,7 +326,9 @@ fn attend<B: Backend>(qkv: Qkv<B>, kv: &mut LayerKv<B>, memory: usize, open: usi
         });
     }
     let out = out.expect("an element always sees itself");
-    out.reshape([kv_heads, groups, n, head_dim]).permute([2, 0, 1, 3]).reshape([n, heads * head_dim])
+    out.reshape([kv_heads, groups, n, head_dim])
+        .permute([2, 0, 1, 3])
+        .reshape([n, heads * head_dim])
 }
 
 /// Bias `[1, groups × n, before + n]`: query `i` sees the `before` earlier rows and the new ones up to itself.
@@ -311,7 +366,10 @@ fn bias<B: Backend>(
 pub fn load_cpu(dir: &std::path::Path, config: &Config, progress: &mut dyn FnMut(f32)) -> Result<Box<dyn Runner>> {
     let checkpoint = crate::checkpoint::Checkpoint::open(dir)?;
     checkpoint.check(config)?;
-    let total: usize = crate::checkpoint::tensors(config).iter().map(|s| s.shape.iter().product::<usize>()).sum();
+    let total: usize = crate::checkpoint::tensors(config)
+        .iter()
+        .map(|s| s.shape.iter().product::<usize>())
+        .sum();
     let mut done = 0;
     let device = Default::default();
     let model = Vist2::<burn_flex::Flex>::build(
