@@ -32,6 +32,31 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.downcast_ref().is_some_and(broken)) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
+    eprintln!("error: {}", one_line(error));
     ExitCode::from(if error.is::<Usage>() { USAGE } else { FAILED })
+}
+
+/// The error and its causes, without saying twice what a message already holds.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line += if line.is_empty() { "" } else { ": " };
+            line += &cause;
+        }
+    }
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once_and_on_one_line() {
+        let inner = std::io::Error::other("disk\nfull");
+        let engine = folio_engine::Error::io("write", "s.json", inner);
+        let error = anyhow::Error::from(engine).context("at the end");
+        assert_eq!(one_line(&error), "at the end: cannot write s.json: disk full");
+    }
 }

@@ -42,16 +42,18 @@ pub(crate) enum Pending {
 impl Pending {
     /// Opens a temporary file beside `path`.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot write {}", path.display());
+        // A link is followed: its target is replaced, not the link.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let device = ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir));
         match std::fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => bail!("cannot write {}: it is a folder; give a file name", path.display()),
-            Ok(meta) if !meta.is_file() => {
-                let file = File::options().write(true).open(path);
-                Ok(Self::Special(
-                    path.to_owned(),
-                    file.with_context(|| format!("cannot write {}", path.display()))?,
-                ))
+            Ok(meta) if meta.is_dir() => bail!("{}: it is a folder; give a file name", cannot()),
+            Ok(meta) if device || !meta.is_file() => {
+                // Not truncated, and never renamed over: /dev/stderr may well lead to a file.
+                let file = File::options().append(true).open(path);
+                Ok(Self::Special(path.to_owned(), file.with_context(cannot)?))
             }
-            _ => Ok(Self::Regular(AtomicFile::create(path)?)),
+            _ => Ok(Self::Regular(AtomicFile::create(&target)?)),
         }
     }
 
