@@ -46,11 +46,18 @@ pub enum Error {
 impl Error {
     /// An [`Error::Io`] about `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io { action, path: path.as_ref().to_owned(), source }
+        Self::Io {
+            action,
+            path: path.as_ref().to_owned(),
+            source,
+        }
     }
 
     /// An [`Error::Invalid`] about `place`.
     pub fn invalid(place: impl Into<String>, what: impl Into<String>) -> Self {
-        Self::Invalid { place: place.into(), what: what.into() }
+        Self::Invalid {
+            place: place.into(),
+            what: what.into(),
+        }
     }
 }

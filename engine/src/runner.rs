@@ -1,9 +1,9 @@
 //! The trait that every runner implements: what a session asks of a model.
 
+use crate::Result;
 use crate::config::Config;
 use crate::context::Context;
 use crate::page::PageImage;
-use crate::Result;
 
 /// Which logits an operation computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -47,8 +47,16 @@ fn config(model_type: TextModelType, aligner: AlignerKind, visual_sees_text: boo
                 image_height: 64,
                 image_width: 64,
             },
-            aligner: AlignerConfig { kind: aligner, hidden_size: Some(20) },
-            page: PageConfig { font_px: 14.0, cell_width: 8, cell_height: 16, newline: '¶' },
+            aligner: AlignerConfig {
+                kind: aligner,
+                hidden_size: Some(20),
+            },
+            page: PageConfig {
+                font_px: 14.0,
+                cell_width: 8,
+                cell_height: 16,
+                newline: '¶',
+            },
             chunk_tokens: 16,
             visual_tokens: 8,
             visual_sees_text,
@@ -120,8 +128,13 @@ fn compare(config: &Config, specs: &[Spec], seed: u64) {
     let model = model(config, seed);
     let heads = (config.text.num_attention_heads, config.text.num_key_value_heads);
     let batch = [shorter, document.clone()];
-    let packed =
-        Packed::<Flex>::new(&batch, fold.visual_sees_text, heads, fold.vision.patch_len(), &Default::default());
+    let packed = Packed::<Flex>::new(
+        &batch,
+        fold.visual_sees_text,
+        heads,
+        fold.vision.patch_len(),
+        &Default::default(),
+    );
     let targets: Vec<_> = packed.targets.iter().filter(|t| t.document == 1).copied().collect();
     let hidden = model.forward(&packed);
     let trained: Vec<f32> = model.nll(&hidden, &targets).into_data().into_vec().unwrap();
@@ -149,15 +162,33 @@ fn compare(config: &Config, specs: &[Spec], seed: u64) {
     assert_eq!(stepped.len(), trained.len());
     let differences = stepped.iter().zip(&trained).map(|(a, b)| (a - f64::from(*b)).abs());
     let worst = differences.fold(0.0, f64::max);
-    assert!(worst <= BOUND, "largest difference {worst} nats over {} tokens", trained.len());
+    assert!(
+        worst <= BOUND,
+        "largest difference {worst} nats over {} tokens",
+        trained.len()
+    );
 }
 
 const DOCUMENTS: [&[Spec]; 5] = [
     &[(1, None), (16, Some(60)), (16, Some(64)), (9, None)],
     // Short chunks, short pages, a raw tail in the middle.
-    &[(1, None), (3, Some(5)), (16, Some(33)), (4, None), (16, Some(60)), (1, None)],
+    &[
+        (1, None),
+        (3, Some(5)),
+        (16, Some(33)),
+        (4, None),
+        (16, Some(60)),
+        (1, None),
+    ],
     // A prompt's page without its text in the sequence.
-    &[(1, None), (0, Some(50)), (0, Some(20)), (6, None), (16, Some(40)), (5, None)],
+    &[
+        (1, None),
+        (0, Some(50)),
+        (0, Some(20)),
+        (6, None),
+        (16, Some(40)),
+        (5, None),
+    ],
     // No page at all; and nothing but a fold.
     &[(1, None), (16, None)],
     &[(1, None), (16, Some(64))],
@@ -168,7 +199,11 @@ fn step_by_step_and_at_once_agree() {
     for sees_text in [false, true] {
         for skip in [false, true] {
             for (i, document) in DOCUMENTS.iter().enumerate() {
-                compare(&config(TextModelType::Qwen3, AlignerKind::Tanh, sees_text, skip), document, i as u64);
+                compare(
+                    &config(TextModelType::Qwen3, AlignerKind::Tanh, sees_text, skip),
+                    document,
+                    i as u64,
+                );
             }
         }
     }
@@ -203,7 +238,12 @@ fn pages_folded_in_one_batch_are_pages_folded_one_by_one() {
     }
     let batch = all.fold(&pages, Want::Last).unwrap();
     assert_eq!(one.context(), all.context());
-    let worst = last.data.iter().zip(&batch.logits.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = last
+        .data
+        .iter()
+        .zip(&batch.logits.data)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
     assert!(worst < 1e-4, "{worst}");
 }
 
@@ -237,9 +277,17 @@ fn what_cannot_be_done_leaves_the_context_as_it_was() {
     let error = runner.extend(&[4; 298], Want::Last).unwrap_err().to_string();
     assert!(error.contains("max_position_embeddings"), "{error}");
     assert_eq!(runner.context(), &before);
-    let text_only = Config { fold: None, ..config.clone() };
+    let text_only = Config {
+        fold: None,
+        ..config.clone()
+    };
     let mut runner = BurnRunner::new(
-        Vist2::<Flex>::build(&text_only, &mut |s| Ok(init_tensor(&text_only, s, 1)), &Default::default()).unwrap(),
+        Vist2::<Flex>::build(
+            &text_only,
+            &mut |s| Ok(init_tensor(&text_only, s, 1)),
+            &Default::default(),
+        )
+        .unwrap(),
         Default::default(),
         "cpu",
     );

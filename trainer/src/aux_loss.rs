@@ -19,7 +19,9 @@ impl<B: Backend> CellHead<B> {
     /// A fresh head for patches of `cells` cells. Seed the backend before for a reproducible one.
     pub fn new(cells: usize, hidden_size: usize, device: &B::Device) -> Self {
         let shape = [cells * CELL_CLASSES, hidden_size];
-        Self { weight: Param::from_tensor(Tensor::random(shape, Distribution::Normal(0.0, 0.02), device)) }
+        Self {
+            weight: Param::from_tensor(Tensor::random(shape, Distribution::Normal(0.0, 0.02), device)),
+        }
     }
 
     /// Mean cross-entropy (nats a cell) of `classes` (`rows × cells` class ids) given visual tokens `[rows, d]`.

@@ -26,7 +26,10 @@ pub enum Which {
 /// A folder without the checkpoint; weights that `dtype` cannot hold; an `out` that exists and is not empty.
 pub fn export(root: &Path, which: Which, out: &Path, dtype: Dtype) -> Result<PathBuf> {
     if !root.is_dir() {
-        return Err(Error::invalid(root.display().to_string(), "is no folder: name a run's folder"));
+        return Err(Error::invalid(
+            root.display().to_string(),
+            "is no folder: name a run's folder",
+        ));
     }
     let run = RunDir::open(root)?;
     let missing = |what: &str| Error::invalid(root.display().to_string(), format!("holds no {what}"));
@@ -40,7 +43,10 @@ pub fn export(root: &Path, which: Which, out: &Path, dtype: Dtype) -> Result<Pat
         Which::Step(step) => (run.checkpoint(step), step),
     };
     if !from.is_dir() {
-        return Err(missing(&format!("checkpoint of step {step} (it has {:?})", run.steps()?)));
+        return Err(missing(&format!(
+            "checkpoint of step {step} (it has {:?})",
+            run.steps()?
+        )));
     }
     let config = Config::load(&from)?;
     let checkpoint = Checkpoint::open(&from)?;
@@ -76,11 +82,25 @@ mod tests {
         config.text.num_hidden_layers = 1;
         let files = TokenizerFiles::byte_level(&config).unwrap();
         let (root, out) = (dir.path().join("run"), dir.path().join("out"));
-        assert!(export(&root, Which::Latest, &out, Dtype::F16).unwrap_err().to_string().contains("no folder"));
+        assert!(
+            export(&root, Which::Latest, &out, Dtype::F16)
+                .unwrap_err()
+                .to_string()
+                .contains("no folder")
+        );
         let run = RunDir::create(&root).unwrap();
-        assert!(export(&root, Which::Latest, &out, Dtype::F16).unwrap_err().to_string().contains("no checkpoint"));
+        assert!(
+            export(&root, Which::Latest, &out, Dtype::F16)
+                .unwrap_err()
+                .to_string()
+                .contains("no checkpoint")
+        );
         for step in [3, 7] {
-            let state = RunState { step, best: Some(Best { step: 3, loss: 1.0 }), ..RunState::default() };
+            let state = RunState {
+                step,
+                best: Some(Best { step: 3, loss: 1.0 }),
+                ..RunState::default()
+            };
             run.save(&state, 2, |folder| {
                 init(&folder.join("m"), &config, &files, step, Dtype::F32, &mut |_| {})?;
                 for entry in std::fs::read_dir(folder.join("m")).unwrap() {
@@ -91,12 +111,23 @@ mod tests {
             })
             .unwrap();
         }
-        assert_eq!(export(&root, Which::Latest, &out, Dtype::F16).unwrap(), run.checkpoint(7));
-        Checkpoint::open(&out).unwrap().check(&Config::load(&out).unwrap()).unwrap();
+        assert_eq!(
+            export(&root, Which::Latest, &out, Dtype::F16).unwrap(),
+            run.checkpoint(7)
+        );
+        Checkpoint::open(&out)
+            .unwrap()
+            .check(&Config::load(&out).unwrap())
+            .unwrap();
         assert!(out.join("README.md").is_file() && !out.join("state.json").exists());
         let best = dir.path().join("best");
-        assert_eq!(export(&root, Which::Best, &best, Dtype::F32).unwrap(), run.checkpoint(3));
-        let error = export(&root, Which::Step(5), &dir.path().join("x"), Dtype::F32).unwrap_err().to_string();
+        assert_eq!(
+            export(&root, Which::Best, &best, Dtype::F32).unwrap(),
+            run.checkpoint(3)
+        );
+        let error = export(&root, Which::Step(5), &dir.path().join("x"), Dtype::F32)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("step 5") && error.contains("[3, 7]"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 use folio_engine::checkpoint::{self, Checkpoint, Dtype, TensorSpec};
 use folio_engine::config::Config;
-use folio_engine::model::{Fused, Vist2, visit_params};
+use folio_engine::model::{Vist2, visit_params};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -29,8 +29,19 @@ pub fn save<B: AutodiffBackend>(learner: &Learner<B>, config: &Config, dir: &Pat
     };
     push("head".to_owned(), learner.head.weight.val().into_data());
     let moments = learner.optimizer.save(&learner.model).into_iter().map(|s| ("model", s));
-    for (of, state) in moments.chain(learner.head_optimizer.save(&learner.head).into_iter().map(|s| ("head", s))) {
-        let SavedState { name, time, moment_1, moment_2 } = state;
+    for (of, state) in moments.chain(
+        learner
+            .head_optimizer
+            .save(&learner.head)
+            .into_iter()
+            .map(|s| ("head", s)),
+    ) {
+        let SavedState {
+            name,
+            time,
+            moment_1,
+            moment_2,
+        } = state;
         push(format!("{of}/{name}/1"), moment_1);
         push(format!("{of}/{name}/2"), moment_2);
         push(format!("{of}/{name}/time"), TensorData::new(vec![time as f32], [1]));
@@ -59,7 +70,9 @@ pub fn save_model<B: Backend>(model: &Vist2<B>, dir: &Path, dtype: Dtype) -> Res
         specs.push(spec);
     });
     checkpoint::write(dir, &specs, dtype, &mut |spec| {
-        let data = values.remove(&spec.name).ok_or_else(|| Error::invalid(&spec.name, "asked for twice"))?;
+        let data = values
+            .remove(&spec.name)
+            .ok_or_else(|| Error::invalid(&spec.name, "asked for twice"))?;
         Ok(data.convert::<f32>().into_vec().unwrap_or_default())
     })
 }
@@ -75,7 +88,11 @@ pub fn load_model<B: Backend>(config: &Config, from: Option<&Path>, seed: u64, d
             checkpoint.check(config)?;
             Vist2::build(config, &mut |spec| checkpoint.read_f32(spec), device)
         }
-        None => Vist2::build(config, &mut |spec| Ok(checkpoint::init_tensor(config, spec, seed)), device),
+        None => Vist2::build(
+            config,
+            &mut |spec| Ok(checkpoint::init_tensor(config, spec, seed)),
+            device,
+        ),
     }
 }
 
@@ -95,11 +112,15 @@ pub fn restore_moments<B: AutodiffBackend>(learner: &mut Learner<B>, dir: &Path)
             (name.to_owned(), TensorData::new(data, view.shape().to_vec()))
         })
         .collect();
-    let weight = tensors.remove("head").ok_or_else(|| damaged("the auxiliary head is missing".to_owned()))?;
+    let weight = tensors
+        .remove("head")
+        .ok_or_else(|| damaged("the auxiliary head is missing".to_owned()))?;
     if weight.shape.to_vec() != learner.head.weight.val().dims() {
         return Err(damaged("the auxiliary head is of another model".to_owned()));
     }
-    learner.head = CellHead { weight: Param::from_tensor(Tensor::from_data(weight, &learner.device)) };
+    learner.head = CellHead {
+        weight: Param::from_tensor(Tensor::from_data(weight, &learner.device)),
+    };
     restore("model", &learner.model, &mut learner.optimizer, &mut tensors);
     restore("head", &learner.head, &mut learner.head_optimizer, &mut tensors);
     Ok(())
@@ -121,7 +142,12 @@ fn restore<B: Backend, M: Module<B>>(
         let mut take = |what: &str| tensors.remove(&format!("{of}/{name}/{what}"));
         if let (Some(time), Some(moment_1), Some(moment_2)) = (take("time"), take("1"), take("2")) {
             let time = time.as_slice::<f32>().map_or(0, |t| t[0] as usize);
-            saved.push(SavedState { name: name.clone(), time, moment_1, moment_2 });
+            saved.push(SavedState {
+                name: name.clone(),
+                time,
+                moment_1,
+                moment_2,
+            });
         }
     }
     optimizer.restore(module, saved);

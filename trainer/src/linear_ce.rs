@@ -53,8 +53,9 @@ pub fn linear_ce<B: AutodiffBackend>(
         let p = activation::softmax(block.clone().matmul(w.clone().transpose()), 1);
         let classes = p.dims()[1];
         // Flat indices of the answers' probabilities, and the weight of every row.
-        let flat: Vec<i32> =
-            (at..end).map(|i| ((answers.rows[i] - start) * classes + answers.classes[i]) as i32).collect();
+        let flat: Vec<i32> = (at..end)
+            .map(|i| ((answers.rows[i] - start) * classes + answers.classes[i]) as i32)
+            .collect();
         let weights = &answers.weights[at..end];
         let mut row_weight = vec![0f32; rows];
         for i in at..end {
@@ -63,7 +64,11 @@ pub fn linear_ce<B: AutodiffBackend>(
         let count = flat.len();
         let flat = Tensor::<B::InnerBackend, 1, Int>::from_data(TensorData::new(flat, [count]), &device);
         let picked = p.clone().reshape([rows * classes]).select(0, flat.clone());
-        let picked = picked.into_data().convert::<f32>().into_vec::<f32>().unwrap_or_default();
+        let picked = picked
+            .into_data()
+            .convert::<f32>()
+            .into_vec::<f32>()
+            .unwrap_or_default();
         for (p, w) in picked.iter().zip(weights) {
             let loss = -(p.max(1e-30)).ln();
             value += f64::from(loss * w);

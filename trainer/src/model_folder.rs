@@ -25,7 +25,11 @@ impl TokenizerFiles {
     /// # Errors
     /// A file that cannot be read or is no tokenizer.
     pub fn load(path: &Path) -> Result<Self> {
-        let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
+        let file = if path.is_dir() {
+            path.join("tokenizer.json")
+        } else {
+            path.to_owned()
+        };
         let json = std::fs::read(&file).map_err(|e| Error::io("read", &file, e))?;
         let tokenizer = Tokenizer::from_bytes(&json, &file.display().to_string())?;
         let beside = file.with_file_name("tokenizer_config.json");
@@ -36,7 +40,11 @@ impl TokenizerFiles {
             }
             Err(e) => return Err(Error::io("read", &beside, e)),
         };
-        Ok(Self { tokenizer, json, config })
+        Ok(Self {
+            tokenizer,
+            json,
+            config,
+        })
     }
 
     /// A byte-level tokenizer whose special ids are those of `config`.
@@ -48,17 +56,28 @@ impl TokenizerFiles {
         let mut special = vec![(bos.to_owned(), config.bos_token_id)];
         for &id in config.eos_token_id.iter().filter(|&&id| id != config.bos_token_id) {
             // Only the first can be `<eos>` itself; Qwen has two.
-            let name = if special.len() == 1 { eos.to_owned() } else { format!("<eos_{}>", special.len()) };
+            let name = if special.len() == 1 {
+                eos.to_owned()
+            } else {
+                format!("<eos_{}>", special.len())
+            };
             special.push((name, id));
         }
         if config.text.vocab_size < 256 + special.len() {
-            let what = format!("vocab_size {} has no room for a byte-level tokenizer", config.text.vocab_size);
+            let what = format!(
+                "vocab_size {} has no room for a byte-level tokenizer",
+                config.text.vocab_size
+            );
             return Err(Error::Argument(what));
         }
         let special: Vec<(&str, u32)> = special.iter().map(|(name, id)| (name.as_str(), *id)).collect();
         let json = byte_level_tokenizer_json(&special).into_bytes();
         let tokenizer = Tokenizer::from_bytes(&json, "byte-level tokenizer")?;
-        Ok(Self { tokenizer, json, config: tokenizer_config(bos, eos).into_bytes() })
+        Ok(Self {
+            tokenizer,
+            json,
+            config: tokenizer_config(bos, eos).into_bytes(),
+        })
     }
 }
 
@@ -77,7 +96,10 @@ pub fn write_side_files(dir: &Path, config: &Config, tokenizer: &TokenizerFiles)
         "temperature": 0.8,
         "top_p": 0.95,
     });
-    write_whole(&dir.join("generation_config.json"), format!("{generation:#}\n").as_bytes())
+    write_whole(
+        &dir.join("generation_config.json"),
+        format!("{generation:#}\n").as_bytes(),
+    )
 }
 
 /// Makes the folder `dir` by `fill`, whole or not at all.

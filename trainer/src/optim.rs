@@ -51,9 +51,20 @@ impl<B: Backend> Optimizer<B> {
     /// AdamW with β = (0.9, 0.95), ε = 1e-8 and this weight decay (on matrices only).
     pub fn new(weight_decay: f32) -> Self {
         let adamw = |decay| {
-            Wrapped(AdamWConfig::new().with_beta_2(0.95).with_epsilon(1e-8).with_weight_decay(decay).build())
+            Wrapped(
+                AdamWConfig::new()
+                    .with_beta_2(0.95)
+                    .with_epsilon(1e-8)
+                    .with_weight_decay(decay)
+                    .build(),
+            )
         };
-        Self { decaying: adamw(weight_decay), plain: adamw(0.0), states: HashMap::new(), backend: std::marker::PhantomData }
+        Self {
+            decaying: adamw(weight_decay),
+            plain: adamw(0.0),
+            states: HashMap::new(),
+            backend: std::marker::PhantomData,
+        }
     }
 
     /// Steps every parameter of `module` that has a gradient and for which `rate` (by name) gives one.
@@ -63,12 +74,21 @@ impl<B: Backend> Optimizer<B> {
         grads: &mut GradientsParams,
         rate: &dyn Fn(&str) -> Option<Rate>,
     ) -> M {
-        module.map(&mut Step { optimizer: self, grads, rate, path: Vec::new() })
+        module.map(&mut Step {
+            optimizer: self,
+            grads,
+            rate,
+            path: Vec::new(),
+        })
     }
 
     /// The moments of `module`'s parameters, for a checkpoint.
     pub fn save<M: Module<B>>(&self, module: &M) -> Vec<SavedState> {
-        let mut save = Save { optimizer: self, path: Vec::new(), out: Vec::new() };
+        let mut save = Save {
+            optimizer: self,
+            path: Vec::new(),
+            out: Vec::new(),
+        };
         module.visit(&mut save);
         save.out
     }
@@ -76,7 +96,11 @@ impl<B: Backend> Optimizer<B> {
     /// Restores moments saved by [`Self::save`].
     pub fn restore<M: Module<B>>(&mut self, module: &M, saved: Vec<SavedState>) {
         let saved = saved.into_iter().map(|s| (s.name.clone(), s)).collect();
-        module.visit(&mut Restore { optimizer: self, path: Vec::new(), saved });
+        module.visit(&mut Restore {
+            optimizer: self,
+            path: Vec::new(),
+            saved,
+        });
     }
 }
 
@@ -102,9 +126,21 @@ impl<B: Backend> ModuleMapper<B> for Step<'_, B> {
             return param;
         };
         let (id, tensor, mapper) = param.consume();
-        let state = self.optimizer.states.remove(&name).and_then(|s| s.downcast::<AdamWState<B, D>>().ok());
-        let grad = if rate.scale == 1.0 { grad } else { grad.mul_scalar(rate.scale) };
-        let adamw = if D > 1 { &self.optimizer.decaying } else { &self.optimizer.plain };
+        let state = self
+            .optimizer
+            .states
+            .remove(&name)
+            .and_then(|s| s.downcast::<AdamWState<B, D>>().ok());
+        let grad = if rate.scale == 1.0 {
+            grad
+        } else {
+            grad.mul_scalar(rate.scale)
+        };
+        let adamw = if D > 1 {
+            &self.optimizer.decaying
+        } else {
+            &self.optimizer.plain
+        };
         let (tensor, state) = adamw.0.step(rate.lr, tensor, grad, state.map(|s| *s));
         if let Some(state) = state {
             self.optimizer.states.insert(name, Box::new(state));
@@ -130,7 +166,12 @@ impl<B: Backend> ModuleVisitor<B> for Save<'_, B> {
 
     fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<B, D>>) {
         let name = self.path.join(".");
-        if let Some(state) = self.optimizer.states.get(&name).and_then(|s| s.downcast_ref::<AdamWState<B, D>>()) {
+        if let Some(state) = self
+            .optimizer
+            .states
+            .get(&name)
+            .and_then(|s| s.downcast_ref::<AdamWState<B, D>>())
+        {
             self.out.push(SavedState {
                 name,
                 time: state.momentum.time,
@@ -174,7 +215,12 @@ pub fn squared_norms<B: Backend, M: Module<B>>(
     part: &dyn Fn(&str) -> usize,
     parts: usize,
 ) -> Vec<f64> {
-    let mut norms = Norms { grads, part, path: Vec::new(), sums: vec![0.0; parts] };
+    let mut norms = Norms {
+        grads,
+        part,
+        path: Vec::new(),
+        sums: vec![0.0; parts],
+    };
     module.visit(&mut norms);
     norms.sums
 }

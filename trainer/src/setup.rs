@@ -61,28 +61,36 @@ pub enum Preparing<'a> {
 ///
 /// # Errors
 /// Whatever is wrong with any of them; nothing is trained on what does not fit.
-pub fn prepare(
-    path: &Path,
-    out: Option<&Path>,
-    resume: bool,
-    tell: &(dyn Fn(Preparing<'_>) + Sync),
-) -> Result<Setup> {
+pub fn prepare(path: &Path, out: Option<&Path>, resume: bool, tell: &(dyn Fn(Preparing<'_>) + Sync)) -> Result<Setup> {
     let recipe = Recipe::load(path)?;
     let (config, folder) = model(&recipe.model, path)?;
     let Some(fold) = config.fold.clone() else {
-        let what = format!("model \"{}\" is text-only: training needs a config with vision_config", recipe.model);
+        let what = format!(
+            "model \"{}\" is text-only: training needs a config with vision_config",
+            recipe.model
+        );
         return Err(Error::invalid(path.display().to_string(), what));
     };
     let tokenizer_path = recipe.tokenizer.clone().or_else(|| folder.clone()).ok_or_else(|| {
-        Error::invalid(path.display().to_string(), "tokenizer is missing: name a folder with tokenizer.json")
+        Error::invalid(
+            path.display().to_string(),
+            "tokenizer is missing: name a folder with tokenizer.json",
+        )
     })?;
     let tokenizer = TokenizerFiles::load(&tokenizer_path)?;
     check_tokenizer(&config, &tokenizer.tokenizer, &tokenizer_path.display().to_string())?;
     // The data is looked for before the run's folder is made.
     let (train, valid) = (sources(&recipe.data.train)?, sources(&recipe.data.valid)?);
     let root = out.unwrap_or(&recipe.out);
-    let run = if resume { RunDir::open(root)? } else { RunDir::create(root)? };
-    let fresh = RunState { seed: recipe.seed, ..RunState::default() };
+    let run = if resume {
+        RunDir::open(root)?
+    } else {
+        RunDir::create(root)?
+    };
+    let fresh = RunState {
+        seed: recipe.seed,
+        ..RunState::default()
+    };
     let (start, state) = match run.latest()? {
         Some((checkpoint, state)) => (Start::Resume(checkpoint), state),
         None => (folder.map_or(Start::Random, Start::Folder), fresh),
@@ -96,19 +104,46 @@ pub fn prepare(
             let what = format!("the model is not that of {}", checkpoint.display());
             return Err(Error::invalid(path.display().to_string(), what));
         }
-        tell(Preparing::Note(&format!("resuming after step {} from {}", state.step, checkpoint.display())));
+        tell(Preparing::Note(&format!(
+            "resuming after step {} from {}",
+            state.step,
+            checkpoint.display()
+        )));
     } else if resume {
-        tell(Preparing::Note(&format!("{} holds no checkpoint yet: starting anew", root.display())));
+        tell(Preparing::Note(&format!(
+            "{} holds no checkpoint yet: starting anew",
+            root.display()
+        )));
     }
     keep_recipe(path, &run, &start, tell)?;
     let cache = recipe.data.cache.clone().unwrap_or_else(|| root.join("cache"));
     let corpus = |sources: &[Source]| open_corpus(sources, &tokenizer, &config, &cache, tell);
     let windows = |corpus: Corpus, seed| {
-        Windows::new(Arc::new(corpus), tokenizer.tokenizer.clone(), &fold, FontStack::embedded(), seed)
+        Windows::new(
+            Arc::new(corpus),
+            tokenizer.tokenizer.clone(),
+            &fold,
+            FontStack::embedded(),
+            seed,
+        )
     };
     let train = windows(corpus(&train)?, recipe.seed)?;
-    let valid = if valid.is_empty() { None } else { Some(windows(corpus(&valid)?, VALID_SEED)?) };
-    Ok(Setup { plan: Plan::new(&recipe), recipe, config, tokenizer, start, state, run, train, valid })
+    let valid = if valid.is_empty() {
+        None
+    } else {
+        Some(windows(corpus(&valid)?, VALID_SEED)?)
+    };
+    Ok(Setup {
+        plan: Plan::new(&recipe),
+        recipe,
+        config,
+        tokenizer,
+        start,
+        state,
+        run,
+        train,
+        valid,
+    })
 }
 
 /// The configuration that `name` (preset, file or folder) stands for, and the folder with weights, if it is one.
@@ -124,7 +159,10 @@ fn model(name: &str, recipe: &Path) -> Result<(Config, Option<PathBuf>)> {
         let json = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
         return Ok((Config::from_json(&json, name)?, None));
     }
-    let what = format!("model \"{name}\" is no file or folder, nor a preset ({})", PRESETS.join(", "));
+    let what = format!(
+        "model \"{name}\" is no file or folder, nor a preset ({})",
+        PRESETS.join(", ")
+    );
     Err(Error::invalid(recipe.display().to_string(), what))
 }
 
@@ -133,7 +171,9 @@ fn keep_recipe(path: &Path, run: &RunDir, start: &Start, tell: &dyn Fn(Preparing
     let text = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
     let copy = run.root().join("recipe.toml");
     if matches!(start, Start::Resume(_)) && std::fs::read(&copy).is_ok_and(|old| old != text) {
-        tell(Preparing::Note("the recipe has changed since the run began: the rest follows the new one"));
+        tell(Preparing::Note(
+            "the recipe has changed since the run began: the rest follows the new one",
+        ));
     }
     write_whole(&copy, &text)
 }
@@ -147,5 +187,12 @@ fn open_corpus(
 ) -> Result<Corpus> {
     let eos = config.eos_token_id.first().copied();
     let progress = |bytes| tell(Preparing::Tokenised(bytes));
-    Corpus::open(sources, &tokenizer.tokenizer, &tokenizer.json, eos, Some(cache), &progress)
+    Corpus::open(
+        sources,
+        &tokenizer.tokenizer,
+        &tokenizer.json,
+        eos,
+        Some(cache),
+        &progress,
+    )
 }

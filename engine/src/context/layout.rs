@@ -78,8 +78,12 @@ impl Layout {
     /// # Panics
     /// If an [`Piece::Open`] is not the last piece.
     pub fn new(pieces: &[Piece], visual_sees_text: bool) -> Self {
-        let mut layout =
-            Self { elements: Vec::new(), predictor: Vec::new(), memory: 0, visual_sees_text };
+        let mut layout = Self {
+            elements: Vec::new(),
+            predictor: Vec::new(),
+            memory: 0,
+            visual_sees_text,
+        };
         let mut last: Option<usize> = None;
         for (piece, spec) in pieces.iter().enumerate() {
             let (raw, text, visual) = match *spec {
@@ -92,13 +96,22 @@ impl Layout {
                 }
             };
             let p = layout.memory;
-            for (kind, n) in [(ElementKind::Raw, raw), (ElementKind::Text, text), (ElementKind::Visual, visual)] {
+            for (kind, n) in [
+                (ElementKind::Raw, raw),
+                (ElementKind::Text, text),
+                (ElementKind::Visual, visual),
+            ] {
                 // A page's tokens overlap the text that they replace: both start at P.
                 for offset in 0..n {
                     let index = layout.elements.len();
                     let is_text = kind != ElementKind::Visual;
                     layout.predictor.push(if is_text { last } else { None });
-                    layout.elements.push(Element { kind, piece, offset, position: p + offset });
+                    layout.elements.push(Element {
+                        kind,
+                        piece,
+                        offset,
+                        position: p + offset,
+                    });
                     last = Some(index);
                 }
             }

@@ -23,7 +23,11 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
     let v = qkv.v.reshape([d, size, kv_heads, head_dim]).swap_dims(1, 2);
     let (k_memory, v_memory) = (k.clone().narrow(2, 0, m), v.clone().narrow(2, 0, m));
 
-    let q_memory = q.clone().narrow(1, 0, m).permute([0, 2, 3, 1, 4]).reshape([d, kv_heads, groups * m, head_dim]);
+    let q_memory = q
+        .clone()
+        .narrow(1, 0, m)
+        .permute([0, 2, 3, 1, 4])
+        .reshape([d, kv_heads, groups * m, head_dim]);
     let own = q_memory.clone().matmul(k_memory.clone().transpose()) + biases.memory.clone();
     let attended = match &biases.memory_to_open {
         None => activation::softmax(own, 3).matmul(v_memory.clone()),
@@ -43,14 +47,18 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
     };
 
     let open_len = n * k_len;
-    let q_open =
-        q.narrow(1, m, open_len).reshape([d, n, k_len, kv_heads, groups, head_dim]).permute([0, 3, 1, 4, 2, 5]);
+    let q_open = q
+        .narrow(1, m, open_len)
+        .reshape([d, n, k_len, kv_heads, groups, head_dim])
+        .permute([0, 3, 1, 4, 2, 5]);
     let per_head = q_open.clone().reshape([d, kv_heads, n * groups * k_len, head_dim]);
     let per_chunk = q_open.reshape([d * kv_heads * n, groups * k_len, head_dim]);
     let chunked = |t: Tensor<B, 4>| t.narrow(2, m, open_len).reshape([d * kv_heads * n, k_len, head_dim]);
     let (k_chunk, v_chunk) = (chunked(k), chunked(v));
     let to_memory = per_head.matmul(k_memory.transpose());
-    let to_chunk = per_chunk.matmul(k_chunk.transpose()).reshape([d, kv_heads, n * groups * k_len, k_len]);
+    let to_chunk = per_chunk
+        .matmul(k_chunk.transpose())
+        .reshape([d, kv_heads, n * groups * k_len, k_len]);
     let weights = activation::softmax(Tensor::cat(vec![to_memory, to_chunk], 3) + open_bias.clone(), 3);
     let from_memory = weights.clone().narrow(3, 0, m).matmul(v_memory);
     let from_chunk = weights

@@ -39,19 +39,34 @@ impl<B: Backend> Vist2<B> {
             }
             None => (None, None),
         };
-        Ok(Self { language_model, vision_tower, aligner, config: config.clone() })
+        Ok(Self {
+            language_model,
+            vision_tower,
+            aligner,
+            config: config.clone(),
+        })
     }
 }
 
 impl<B: Backend> Builder<'_, '_, B> {
     fn param<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<B, D>>> {
-        let values = (self.source)(&TensorSpec { name: name.to_owned(), shape: shape.to_vec() })?;
-        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device)))
+        let values = (self.source)(&TensorSpec {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+        })?;
+        Ok(Param::from_tensor(Tensor::from_data(
+            TensorData::new(values, shape),
+            self.device,
+        )))
     }
 
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Result<Linear<B>> {
         let weight = self.param(&format!("{name}.weight"), [outputs, inputs])?;
-        let bias = if bias { Some(self.param(&format!("{name}.bias"), [outputs])?) } else { None };
+        let bias = if bias {
+            Some(self.param(&format!("{name}.bias"), [outputs])?)
+        } else {
+            None
+        };
         Ok(Linear { weight, bias })
     }
 
@@ -61,7 +76,11 @@ impl<B: Backend> Builder<'_, '_, B> {
 
     fn layer_norm(&mut self, name: &str, width: usize, eps: f64) -> Result<LayerNorm<B>> {
         let weight = self.param(&format!("{name}.weight"), [width])?;
-        Ok(LayerNorm::new(weight, self.param(&format!("{name}.bias"), [width])?, eps))
+        Ok(LayerNorm::new(
+            weight,
+            self.param(&format!("{name}.bias"), [width])?,
+            eps,
+        ))
     }
 
     fn language_model(&mut self, prefix: &str, c: &TextConfig) -> Result<LanguageModel<B>> {
@@ -84,21 +103,41 @@ impl<B: Backend> Builder<'_, '_, B> {
             } else {
                 (None, None)
             };
-            let self_attn = SelfAttention { q_proj, k_proj, v_proj, o_proj, q_norm, k_norm, head_dim: c.head_dim };
+            let self_attn = SelfAttention {
+                q_proj,
+                k_proj,
+                v_proj,
+                o_proj,
+                q_norm,
+                k_norm,
+                head_dim: c.head_dim,
+            };
             let post_attention_layernorm = self.rms_norm(&format!("{p}.post_attention_layernorm"), d, eps)?;
             let mlp = Mlp {
                 gate_proj: self.linear(&format!("{p}.mlp.gate_proj"), d, c.intermediate_size, false)?,
                 up_proj: self.linear(&format!("{p}.mlp.up_proj"), d, c.intermediate_size, false)?,
                 down_proj: self.linear(&format!("{p}.mlp.down_proj"), c.intermediate_size, d, false)?,
             };
-            layers.push(DecoderLayer { input_layernorm, self_attn, post_attention_layernorm, mlp });
+            layers.push(DecoderLayer {
+                input_layernorm,
+                self_attn,
+                post_attention_layernorm,
+                mlp,
+            });
         }
         let norm = self.rms_norm(&format!("{prefix}model.norm"), d, eps)?;
         let lm_head = match c.tie_word_embeddings {
             true => None,
             false => Some(self.linear(&format!("{prefix}lm_head"), d, c.vocab_size, false)?),
         };
-        Ok(LanguageModel { model: Decoder { embed_tokens, layers, norm }, lm_head })
+        Ok(LanguageModel {
+            model: Decoder {
+                embed_tokens,
+                layers,
+                norm,
+            },
+            lm_head,
+        })
     }
 
     fn vision_model(&mut self, p: &str, fold: &FoldConfig) -> Result<VisionModel<B>> {
@@ -109,7 +148,10 @@ impl<B: Backend> Builder<'_, '_, B> {
             [d, c.num_channels, c.patch_height, c.patch_width],
         )?;
         let bias = self.param(&format!("{p}.embeddings.patch_embedding.bias"), [d])?;
-        let position = self.param(&format!("{p}.embeddings.position_embedding.weight"), [c.num_patches(), d])?;
+        let position = self.param(
+            &format!("{p}.embeddings.position_embedding.weight"),
+            [c.num_patches(), d],
+        )?;
         let embeddings = VisionEmbeddings {
             patch_embedding: PatchEmbedding { weight, bias },
             position_embedding: Embedding { weight: position },
@@ -130,15 +172,30 @@ impl<B: Backend> Builder<'_, '_, B> {
                 fc1: self.linear(&format!("{p}.mlp.fc1"), d, c.intermediate_size, true)?,
                 fc2: self.linear(&format!("{p}.mlp.fc2"), c.intermediate_size, d, true)?,
             };
-            layers.push(VisionLayer { layer_norm1, self_attn, layer_norm2, mlp });
+            layers.push(VisionLayer {
+                layer_norm1,
+                self_attn,
+                layer_norm2,
+                mlp,
+            });
         }
         let post_layernorm = self.layer_norm(&format!("{p}.post_layernorm"), d, eps)?;
-        Ok(VisionModel { embeddings, encoder: VisionEncoder { layers }, post_layernorm })
+        Ok(VisionModel {
+            embeddings,
+            encoder: VisionEncoder { layers },
+            post_layernorm,
+        })
     }
 
     fn aligner(&mut self, c: &AlignerConfig, text: usize, vision: usize) -> Result<Aligner<B>> {
-        let mut aligner =
-            Aligner { weight: None, bias: None, scale: None, linear_1: None, linear_2: None, kind: c.kind };
+        let mut aligner = Aligner {
+            weight: None,
+            bias: None,
+            scale: None,
+            linear_1: None,
+            linear_2: None,
+            kind: c.kind,
+        };
         if c.kind == AlignerKind::Mlp {
             let hidden = c.hidden_size.unwrap_or(text);
             aligner.linear_1 = Some(self.linear("aligner.linear_1", vision, hidden, true)?);

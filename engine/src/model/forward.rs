@@ -29,15 +29,24 @@ impl<B: Backend> Hidden<B> {
 impl<B: Fused> Vist2<B> {
     /// Only the visual tokens of a packed batch: the decoder does not run, and `rows` has no rows.
     pub fn encode_packed(&self, packed: &Packed<B>) -> Hidden<B> {
-        let visual = packed.patches.clone().map(|p| self.visual_tokens(p, packed.page_bias.clone()));
-                Hidden { rows: Tensor::zeros([0, self.config.text.hidden_size], packed.device()), visual }
+        let visual = packed
+            .patches
+            .clone()
+            .map(|p| self.visual_tokens(p, packed.page_bias.clone()));
+        Hidden {
+            rows: Tensor::zeros([0, self.config.text.hidden_size], packed.device()),
+            visual,
+        }
     }
 
     /// Runs the decoder over a packed batch, encoding its pages first.
     pub fn forward(&self, packed: &Packed<B>) -> Hidden<B> {
         let decoder = &self.language_model.model;
         let text = decoder.embed_tokens.forward(packed.text_ids.clone());
-        let visual = packed.patches.clone().map(|p| self.visual_tokens(p, packed.page_bias.clone()));
+        let visual = packed
+            .patches
+            .clone()
+            .map(|p| self.visual_tokens(p, packed.page_bias.clone()));
         let table = match &visual {
             Some(visual) => Tensor::cat(vec![text, visual.clone()], 0),
             None => text,
@@ -48,7 +57,10 @@ impl<B: Fused> Vist2<B> {
         for layer in &decoder.layers {
             x = layer.forward(x, &rope, |qkv| packed_attention(qkv, packed));
         }
-        Hidden { rows: decoder.norm.forward(x), visual }
+        Hidden {
+            rows: decoder.norm.forward(x),
+            visual,
+        }
     }
 
     /// Negative log-likelihood (nats) of each target, in order, `[targets]`.

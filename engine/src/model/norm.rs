@@ -51,7 +51,13 @@ impl<B: Backend> LayerNorm<B> {
     /// Normalises the last dimension of `x`.
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         let centred = x.clone() - x.mean_dim(D - 1);
-        let inverse = centred.clone().square().mean_dim(D - 1).add_scalar(self.eps).sqrt().recip();
+        let inverse = centred
+            .clone()
+            .square()
+            .mean_dim(D - 1)
+            .add_scalar(self.eps)
+            .sqrt()
+            .recip();
         centred * inverse * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
     }
 }

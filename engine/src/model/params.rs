@@ -21,7 +21,10 @@ impl<B: Backend> ModuleVisitor<B> for Walk<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         let value = param.val();
-        let spec = TensorSpec { name: self.path.join("."), shape: value.dims().to_vec() };
+        let spec = TensorSpec {
+            name: self.path.join("."),
+            shape: value.dims().to_vec(),
+        };
         (self.each)(spec, value.into_data());
     }
 }
@@ -35,7 +38,10 @@ pub fn visit_params<B: Backend>(model: &Vist2<B>, each: &mut dyn FnMut(TensorSpe
         }
         each(spec, data);
     };
-    model.visit(&mut Walk { path: Vec::new(), each: &mut renamed });
+    model.visit(&mut Walk {
+        path: Vec::new(),
+        each: &mut renamed,
+    });
 }
 
 /// Every parameter of `model` by name, as f32 values.

@@ -16,11 +16,16 @@ impl<B: Fused> Rope<B> {
         let half = head_dim / 2;
         let inverse: Vec<f64> = (0..half).map(|i| theta.powf(-(i as f64) / half as f64)).collect();
         let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> =
-                positions.iter().flat_map(|&p| inverse.iter().map(move |w| f(p as f64 * w) as f32)).collect();
+            let values: Vec<f32> = positions
+                .iter()
+                .flat_map(|&p| inverse.iter().map(move |w| f(p as f64 * w) as f32))
+                .collect();
             Tensor::from_data(TensorData::new(values, [positions.len(), 1, half]), device)
         };
-        Self { cos: table(f64::cos), sin: table(f64::sin) }
+        Self {
+            cos: table(f64::cos),
+            sin: table(f64::sin),
+        }
     }
 
     /// Rotates `x`, `[n, heads, head_dim]`.

@@ -95,7 +95,9 @@ impl<B: Fused> VisionModel<B> {
         let [pages, slots, patch_len] = patches.dims();
         let weight = self.embeddings.patch_embedding.weight.val();
         let d = weight.dims()[0];
-        let x = patches.reshape([pages * slots, patch_len]).matmul(weight.reshape([d, patch_len]).transpose())
+        let x = patches
+            .reshape([pages * slots, patch_len])
+            .matmul(weight.reshape([d, patch_len]).transpose())
             + self.embeddings.patch_embedding.bias.val().unsqueeze();
         let position = self.embeddings.position_embedding.weight.val().narrow(0, 0, slots);
         let mut x = (x.reshape([pages, slots, d]) + position.unsqueeze()).reshape([pages * slots, d]);

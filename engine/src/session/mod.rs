@@ -20,9 +20,9 @@ pub mod self_test;
 mod settings;
 mod stats;
 mod stop;
-mod writing;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use serde::{Deserialize, Serialize};
 

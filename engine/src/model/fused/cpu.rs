@@ -6,12 +6,12 @@ mod attention;
 mod math;
 mod pointwise;
 
-pub(super) use attention::{Heads, attention};
 #[cfg(feature = "train")]
 pub(super) use attention::attention_backward;
+pub(super) use attention::{Heads, attention};
+pub(super) use pointwise::{gelu_tanh, rms_norm, rotate, swiglu};
 #[cfg(feature = "train")]
 pub(super) use pointwise::{gelu_tanh_backward, rms_norm_backward, swiglu_backward};
-pub(super) use pointwise::{gelu_tanh, rms_norm, rotate, swiglu};
 
 #[cfg(all(test, feature = "train"))]
 mod tests;

@@ -40,7 +40,11 @@ impl Fused for Flex {
 
     fn rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
         let shape = dims(&x);
-        let y = values(&x, |x| values(&cos, |c| values(&sin, |s| cpu::rotate(x, c, s, [shape[1], shape[2] / 2], 1.0))));
+        let y = values(&x, |x| {
+            values(&cos, |c| {
+                values(&sin, |s| cpu::rotate(x, c, s, [shape[1], shape[2] / 2], 1.0))
+            })
+        });
         tensor(y, shape)
     }
 
@@ -55,10 +59,20 @@ impl Fused for Flex {
 }
 
 /// Attention outputs and, for the gradient, the softmax weights.
-pub(super) fn attention(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, plan: &AttentionPlan) -> (FlexTensor, Vec<f32>) {
+pub(super) fn attention(
+    q: &FlexTensor,
+    k: &FlexTensor,
+    v: &FlexTensor,
+    plan: &AttentionPlan,
+) -> (FlexTensor, Vec<f32>) {
     let (shape, kv) = (dims(q), dims(k));
-    let heads = cpu::Heads { query: shape[1], key: kv[1], dim: shape[2] };
-    let (out, weights) = values(q, |q| values(k, |k| values(v, |v| cpu::attention(q, k, v, heads, plan))));
+    let heads = cpu::Heads {
+        query: shape[1],
+        key: kv[1],
+        dim: shape[2],
+    };
+    let (out, weights) = values(q, |q| {
+        values(k, |k| values(v, |v| cpu::attention(q, k, v, heads, plan)))
+    });
     (tensor(out, shape), weights)
 }
-

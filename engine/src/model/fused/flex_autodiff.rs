@@ -15,8 +15,9 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         let shape = dims(&x.primitive);
-        let (y, inverse) =
-            values(&x.primitive, |x| values(&weight.primitive, |w| cpu::rms_norm(x, w, eps as f32)));
+        let (y, inverse) = values(&x.primitive, |x| {
+            values(&weight.primitive, |w| cpu::rms_norm(x, w, eps as f32))
+        });
         let y = tensor(y, shape);
         match RmsNorm.prepare::<C>([x.node, weight.node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x.primitive, weight.primitive, Arc::new(inverse)), y),
@@ -77,7 +78,9 @@ impl Backward<Flex, 2> for RmsNorm {
         let dy = grads.consume::<Flex>(&ops.node);
         let (x, weight, inverse) = ops.state;
         let (dx, dw) = values(&x, |x| {
-            values(&weight, |w| values(&dy, |dy| cpu::rms_norm_backward(x, w, &inverse, dy)))
+            values(&weight, |w| {
+                values(&dy, |dy| cpu::rms_norm_backward(x, w, &inverse, dy))
+            })
         });
         let [x_node, w_node] = ops.parents;
         if let Some(node) = x_node {
@@ -98,7 +101,9 @@ impl Backward<Flex, 2> for Swiglu {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<Flex>(&ops.node);
         let (gate, up) = ops.state;
-        let (dg, du) = values(&gate, |g| values(&up, |u| values(&dy, |dy| cpu::swiglu_backward(g, u, dy))));
+        let (dg, du) = values(&gate, |g| {
+            values(&up, |u| values(&dy, |dy| cpu::swiglu_backward(g, u, dy)))
+        });
         for (node, gradient) in ops.parents.into_iter().zip([dg, du]) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, tensor(gradient, dims(&gate)));
@@ -135,7 +140,9 @@ impl Backward<Flex, 1> for Rotate {
         if let [Some(node)] = ops.parents {
             let shape = dims(&dy);
             let dx = values(&dy, |dy| {
-                values(&cos, |c| values(&sin, |s| cpu::rotate(dy, c, s, [shape[1], shape[2] / 2], -1.0)))
+                values(&cos, |c| {
+                    values(&sin, |s| cpu::rotate(dy, c, s, [shape[1], shape[2] / 2], -1.0))
+                })
             });
             grads.register::<Flex>(node.id, tensor(dx, shape));
         }
@@ -152,10 +159,16 @@ impl Backward<Flex, 3> for Attention {
         let dy = grads.consume::<Flex>(&ops.node);
         let ([q, k, v], weights, plan) = ops.state;
         let (shape, kv) = (dims(&q), dims(&k));
-        let heads = cpu::Heads { query: shape[1], key: kv[1], dim: shape[2] };
+        let heads = cpu::Heads {
+            query: shape[1],
+            key: kv[1],
+            dim: shape[2],
+        };
         let gradients = values(&q, |q| {
             values(&k, |k| {
-                values(&v, |v| values(&dy, |dy| cpu::attention_backward([q, k, v], &weights, dy, heads, &plan)))
+                values(&v, |v| {
+                    values(&dy, |dy| cpu::attention_backward([q, k, v], &weights, dy, heads, &plan))
+                })
             })
         });
         for ((node, gradient), shape) in ops.parents.into_iter().zip(gradients).zip([shape, kv.clone(), kv]) {

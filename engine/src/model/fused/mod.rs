@@ -62,10 +62,7 @@ pub trait Fused: Backend {
         let half = x.dims()[2] / 2;
         let (a, b) = (x.clone().narrow(2, 0, half), x.narrow(2, half, half));
         unwrap(Tensor::cat(
-            vec![
-                a.clone() * cos.clone() - b.clone() * sin.clone(),
-                b * cos + a * sin,
-            ],
+            vec![a.clone() * cos.clone() - b.clone() * sin.clone(), b * cos + a * sin],
             2,
         ))
     }

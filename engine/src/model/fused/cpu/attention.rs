@@ -27,7 +27,12 @@ fn blocks(plan: &AttentionPlan) -> impl Iterator<Item = Block> + '_ {
     let size = plan.memory + plan.chunks * plan.chunk_len;
     (0..plan.documents).flat_map(move |d| {
         let start = d * size;
-        let memory = Block { row: start, len: plan.memory, memory_row: start, seen: 0 };
+        let memory = Block {
+            row: start,
+            len: plan.memory,
+            memory_row: start,
+            seen: 0,
+        };
         let open = (0..plan.chunks).map(move |c| Block {
             row: start + plan.memory + c * plan.chunk_len,
             len: plan.chunk_len,
@@ -59,8 +64,20 @@ pub(in super::super) fn attention(
             let memory = View::rows(b.memory_row * k_row + shared, k_row);
             let own = View::rows(b.row * k_row + shared, k_row);
             let w = &mut weights[..end];
-            matmul([b.len, b.seen, dim], (&mut *w, View::rows(scores, width)), (q, qs), (k, memory.t()), false);
-            matmul([b.len, b.len, dim], (&mut *w, View::rows(scores + b.seen, width)), (q, qs), (k, own.t()), false);
+            matmul(
+                [b.len, b.seen, dim],
+                (&mut *w, View::rows(scores, width)),
+                (q, qs),
+                (k, memory.t()),
+                false,
+            );
+            matmul(
+                [b.len, b.len, dim],
+                (&mut *w, View::rows(scores + b.seen, width)),
+                (q, qs),
+                (k, own.t()),
+                false,
+            );
             for (i, row) in w[scores..].chunks_exact_mut(width).enumerate() {
                 let (seen, hidden) = row.split_at_mut(b.seen + i + 1);
                 softmax(seen);
@@ -68,8 +85,20 @@ pub(in super::super) fn attention(
             }
             let w = &weights[..end];
             let dst = View::rows(b.row * q_row + head * dim, q_row);
-            matmul([b.len, dim, b.len], (&mut out, dst), (w, View::rows(scores + b.seen, width)), (v, own), false);
-            matmul([b.len, dim, b.seen], (&mut out, dst), (w, View::rows(scores, width)), (v, memory), true);
+            matmul(
+                [b.len, dim, b.len],
+                (&mut out, dst),
+                (w, View::rows(scores + b.seen, width)),
+                (v, own),
+                false,
+            );
+            matmul(
+                [b.len, dim, b.seen],
+                (&mut out, dst),
+                (w, View::rows(scores, width)),
+                (v, memory),
+                true,
+            );
             at = end;
         }
     }
@@ -113,12 +142,30 @@ pub(in super::super) fn attention_backward(
             let own = View::rows(b.row * k_row + shared, k_row);
             let (to_memory, to_own) = (View::rows(0, width), View::rows(b.seen, width));
             // dV += Wᵀ dO
-            matmul([b.seen, dim, b.len], (&mut dv, memory), (w, to_memory.t()), (d_out, qs), true);
+            matmul(
+                [b.seen, dim, b.len],
+                (&mut dv, memory),
+                (w, to_memory.t()),
+                (d_out, qs),
+                true,
+            );
             matmul([b.len, dim, b.len], (&mut dv, own), (w, to_own.t()), (d_out, qs), true);
             // dW = dO Vᵀ, then through the softmax: dS = W ∘ (dW − Σ W ∘ dW)
             let ds = &mut scratch[..b.len * width];
-            matmul([b.len, b.seen, dim], (&mut *ds, to_memory), (d_out, qs), (v, memory.t()), false);
-            matmul([b.len, b.len, dim], (&mut *ds, to_own), (d_out, qs), (v, own.t()), false);
+            matmul(
+                [b.len, b.seen, dim],
+                (&mut *ds, to_memory),
+                (d_out, qs),
+                (v, memory.t()),
+                false,
+            );
+            matmul(
+                [b.len, b.len, dim],
+                (&mut *ds, to_own),
+                (d_out, qs),
+                (v, own.t()),
+                false,
+            );
             for (dw, w) in ds.chunks_exact_mut(width).zip(w.chunks_exact(width)) {
                 let sum: f32 = dw.iter().zip(w).map(|(d, w)| d * w).sum();
                 for (d, w) in dw.iter_mut().zip(w) {
@@ -128,7 +175,13 @@ pub(in super::super) fn attention_backward(
             let ds = &*ds;
             matmul([b.len, dim, b.len], (&mut dq, qs), (ds, to_own), (k, own), false);
             matmul([b.len, dim, b.seen], (&mut dq, qs), (ds, to_memory), (k, memory), true);
-            matmul([b.seen, dim, b.len], (&mut dk, memory), (ds, to_memory.t()), (q, qs), true);
+            matmul(
+                [b.seen, dim, b.len],
+                (&mut dk, memory),
+                (ds, to_memory.t()),
+                (q, qs),
+                true,
+            );
             matmul([b.len, dim, b.len], (&mut dk, own), (ds, to_own.t()), (q, qs), true);
         }
     }

@@ -45,7 +45,11 @@ impl View {
 
     /// The transpose.
     pub(super) fn t(self) -> Self {
-        Self { at: self.at, row: self.column, column: self.row }
+        Self {
+            at: self.at,
+            row: self.column,
+            column: self.row,
+        }
     }
 
     fn end(self, rows: usize, columns: usize) -> usize {
@@ -112,7 +116,13 @@ mod tests {
         let a = [1., 2., 3., 9., 4., 5., 6., 9.];
         let b = [1., 0., 2., -1., 1., 0.];
         let mut dst = [10.0; 4];
-        matmul([2, 2, 3], (&mut dst, View::rows(0, 2)), (&a, View::rows(0, 4)), (&b, View::rows(0, 3).t()), true);
+        matmul(
+            [2, 2, 3],
+            (&mut dst, View::rows(0, 2)),
+            (&a, View::rows(0, 4)),
+            (&b, View::rows(0, 3).t()),
+            true,
+        );
         assert_eq!(dst, [17., 11., 26., 11.]);
     }
 }

@@ -69,7 +69,9 @@ const GELU_CUBIC: f32 = 0.044_715;
 
 /// GELU, tanh form.
 pub(in super::super) fn gelu_tanh(x: &[f32]) -> Vec<f32> {
-    x.iter().map(|&x| 0.5 * x * (1.0 + tanh(GELU_SCALE * (x + GELU_CUBIC * x * x * x)))).collect()
+    x.iter()
+        .map(|&x| 0.5 * x * (1.0 + tanh(GELU_SCALE * (x + GELU_CUBIC * x * x * x))))
+        .collect()
 }
 
 /// Gradient of [`gelu_tanh`].
@@ -86,7 +88,13 @@ pub(in super::super) fn gelu_tanh_backward(x: &[f32], dy: &[f32]) -> Vec<f32> {
 }
 
 /// Rotates every head of `x`, `[n, heads, 2 · half]`, by `direction` (1, or −1 for the gradient) times the angles.
-pub(in super::super) fn rotate(x: &[f32], cos: &[f32], sin: &[f32], [heads, half]: [usize; 2], direction: f32) -> Vec<f32> {
+pub(in super::super) fn rotate(
+    x: &[f32],
+    cos: &[f32],
+    sin: &[f32],
+    [heads, half]: [usize; 2],
+    direction: f32,
+) -> Vec<f32> {
     let mut y = vec![0f32; x.len()];
     for (row, (c, s)) in cos.chunks_exact(half).zip(sin.chunks_exact(half)).enumerate() {
         for head in 0..heads {

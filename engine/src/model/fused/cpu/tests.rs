@@ -7,7 +7,9 @@ fn noise(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..n)
         .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1 << 23) as f32 - 1.0
         })
         .collect()
@@ -23,7 +25,11 @@ fn check(x: &[f32], gradient: &[f32], dy: &[f32], f: impl Fn(&[f32]) -> Vec<f32>
         below[i] -= STEP;
         let slope = (loss(&above) - loss(&below)) / f64::from(2.0 * STEP);
         let error = (slope - f64::from(gradient[i])).abs();
-        assert!(error < 2e-3 * (1.0 + slope.abs()), "element {i}: {} instead of {slope}", gradient[i]);
+        assert!(
+            error < 2e-3 * (1.0 + slope.abs()),
+            "element {i}: {} instead of {slope}",
+            gradient[i]
+        );
     }
 }
 
@@ -41,15 +47,27 @@ fn pointwise_gradients_are_slopes() {
     let angles = noise(6, 5);
     let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|a| (a.cos(), a.sin())).unzip();
     // 3 rows of 2 heads of 4.
-    check(&x, &rotate(&dy, &cos, &sin, [2, 2], -1.0), &dy, |x| rotate(x, &cos, &sin, [2, 2], 1.0));
+    check(&x, &rotate(&dy, &cos, &sin, [2, 2], -1.0), &dy, |x| {
+        rotate(x, &cos, &sin, [2, 2], 1.0)
+    });
 }
 
 fn plan() -> AttentionPlan {
     // Two documents; the second has one chunk less than there is room for.
-    AttentionPlan { documents: 2, memory: 3, chunks: 2, chunk_len: 2, seen: vec![1, 3, 2, 0] }
+    AttentionPlan {
+        documents: 2,
+        memory: 3,
+        chunks: 2,
+        chunk_len: 2,
+        seen: vec![1, 3, 2, 0],
+    }
 }
 
-const HEADS: Heads = Heads { query: 4, key: 2, dim: 3 };
+const HEADS: Heads = Heads {
+    query: 4,
+    key: 2,
+    dim: 3,
+};
 
 #[test]
 fn attention_is_softmax_over_what_is_seen() {
@@ -72,13 +90,28 @@ fn attention_is_softmax_over_what_is_seen() {
             let query = &q[row * 12 + head * 3..][..3];
             let scores: Vec<f64> = keys
                 .iter()
-                .map(|&r| query.iter().zip(&k[at(r)..at(r) + 3]).map(|(a, b)| f64::from(a * b)).sum::<f64>().exp())
+                .map(|&r| {
+                    query
+                        .iter()
+                        .zip(&k[at(r)..at(r) + 3])
+                        .map(|(a, b)| f64::from(a * b))
+                        .sum::<f64>()
+                        .exp()
+                })
                 .collect();
             let sum: f64 = scores.iter().sum();
             for i in 0..3 {
-                let want: f64 = keys.iter().zip(&scores).map(|(&r, s)| s * f64::from(v[at(r) + i])).sum::<f64>() / sum;
+                let want: f64 = keys
+                    .iter()
+                    .zip(&scores)
+                    .map(|(&r, s)| s * f64::from(v[at(r) + i]))
+                    .sum::<f64>()
+                    / sum;
                 let got = f64::from(out[row * 12 + head * 3 + i]);
-                assert!((got - want).abs() < 1e-5, "row {row} head {head}: {got} instead of {want}");
+                assert!(
+                    (got - want).abs() < 1e-5,
+                    "row {row} head {head}: {got} instead of {want}"
+                );
             }
         }
     }
@@ -88,7 +121,12 @@ fn attention_is_softmax_over_what_is_seen() {
 fn attention_gradients_are_slopes() {
     let plan = plan();
     let rows = plan.documents * (plan.memory + plan.chunks * plan.chunk_len);
-    let (q, k, v, dy) = (noise(rows * 12, 1), noise(rows * 6, 2), noise(rows * 6, 3), noise(rows * 12, 4));
+    let (q, k, v, dy) = (
+        noise(rows * 12, 1),
+        noise(rows * 6, 2),
+        noise(rows * 6, 3),
+        noise(rows * 12, 4),
+    );
     let (_, weights) = attention(&q, &k, &v, HEADS, &plan);
     let [dq, dk, dv] = attention_backward([&q, &k, &v], &weights, &dy, HEADS, &plan);
     check(&q, &dq, &dy, |q| attention(q, &k, &v, HEADS, &plan).0);

@@ -1,0 +1,244 @@
+//! The incremental runner: one context, step by step, over preallocated KV.
+
+mod attend;
+mod encode;
+#[cfg(feature = "flex")]
+mod load;
+
+use self::attend::attend;
+#[cfg(feature = "flex")]
+pub use self::load::load_cpu;
+
+use super::fused::Fused;
+use super::kv::{LayerKv, Rows};
+use super::rope::Rope;
+use super::vist2::Vist2;
+use crate::config::Config;
+use crate::context::Context;
+use crate::page::PageImage;
+use crate::runner::{Folded, Logits, Runner, Want};
+use crate::{Error, Result};
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use std::time::Instant;
+
+/// Most text tokens run at once: bounds the attention scores of a long prompt.
+const BLOCK: usize = 256;
+/// Memory slots allocated at the start.
+const FIRST_CAPACITY: usize = 1024;
+/// Added to the scores of pairs that do not see each other.
+const HIDDEN: f32 = -1e9;
+
+/// A burn model with one context.
+#[derive(Debug)]
+pub struct BurnRunner<B: Backend> {
+    model: Vist2<B>,
+    config: Config,
+    context: Context,
+    kv: Vec<LayerKv<B>>,
+    device: B::Device,
+    name: String,
+}
+
+/// Which slots the new elements join.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Into {
+    /// The open chunk: they see the memory, then the open chunk causally.
+    Open,
+    /// The memory: they see the memory causally; the first `sees_open` of them the open chunk too.
+    Memory { sees_open: usize },
+}
+
+impl<B: Fused> BurnRunner<B> {
+    /// A runner of `model` on `device`; `name` is the device in words.
+    pub fn new(model: Vist2<B>, device: B::Device, name: impl std::convert::Into<String>) -> Self {
+        let config = model.config.clone();
+        let mut runner = Self {
+            model: model.no_grad(),
+            config,
+            context: Context::new(),
+            kv: Vec::new(),
+            device,
+            name: name.into(),
+        };
+        runner.reset();
+        runner
+    }
+
+    /// Runs embeddings `x`, `[n, d]`, at `positions` through all blocks, writing their KV. Gives `[n, d]`.
+    fn run(&mut self, mut x: Tensor<B, 2>, positions: &[usize], into: Into) -> Tensor<B, 2> {
+        let c = &self.config.text;
+        let rope = Rope::new(positions, c.head_dim, c.rope_theta, &self.device);
+        let (memory, open) = (self.context.memory_slots(), self.context.open_slots());
+        for (layer, kv) in self.model.language_model.model.layers.iter().zip(&mut self.kv) {
+            x = layer.forward(x, &rope, |qkv| attend(qkv, kv, memory, open, into));
+        }
+        x
+    }
+
+    /// Logits of the rows of `x` that are wanted.
+    fn logits(&self, x: Tensor<B, 2>, want: Want, what: &str) -> Result<Logits> {
+        let vocab = self.config.text.vocab_size;
+        let x = match want {
+            Want::Nothing => {
+                return Ok(Logits {
+                    data: Vec::new(),
+                    vocab,
+                });
+            }
+            Want::Last => {
+                let n = x.dims()[0];
+                x.narrow(0, n - 1, 1)
+            }
+            Want::All => x,
+        };
+        let logits = self.model.logits(self.model.language_model.model.norm.forward(x));
+        let data = logits
+            .into_data()
+            .convert::<f32>()
+            .into_vec::<f32>()
+            .map_err(|e| Error::Argument(format!("{e:?}")))?;
+        match data.iter().all(|v| v.is_finite()) {
+            true => Ok(Logits { data, vocab }),
+            false => Err(Error::NotFinite(what.to_owned())),
+        }
+    }
+
+    fn check_room(&self, extra: usize) -> Result<()> {
+        let (slots, limit) = (self.context.slots() + extra, self.config.text.max_position_embeddings);
+        if slots > limit {
+            Err(Error::ContextFull { slots, limit })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl<B: Fused> Runner for BurnRunner<B> {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn context(&self) -> &Context {
+        &self.context
+    }
+
+    fn reset(&mut self) {
+        let c = &self.config.text;
+        let open = self.config.fold.as_ref().map_or(BLOCK, |f| f.chunk_tokens);
+        let memory = FIRST_CAPACITY.min(c.max_position_embeddings);
+        let rows = |n| Rows::new(c.num_key_value_heads, n, c.head_dim, &self.device);
+        self.kv = (0..c.num_hidden_layers)
+            .map(|_| LayerKv {
+                memory: rows(memory),
+                open: rows(open),
+            })
+            .collect();
+        self.context = Context::new();
+    }
+
+    fn extend(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
+        let vocab = self.config.text.vocab_size;
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
+            return Err(Error::Argument(format!(
+                "token id {id} is outside the vocabulary (0 to {})",
+                vocab - 1
+            )));
+        }
+        self.check_room(ids.len())?;
+        let before = self.context.clone();
+        let mut all = Logits {
+            data: Vec::new(),
+            vocab,
+        };
+        let blocks = ids.len().div_ceil(BLOCK);
+        for (i, block) in ids.chunks(BLOCK).enumerate() {
+            let data: Vec<i32> = block.iter().map(|&id| id as i32).collect();
+            let index = Tensor::<B, 1, Int>::from_data(TensorData::new(data, [block.len()]), &self.device);
+            let x = self.model.language_model.model.embed_tokens.forward(index);
+            let start = self.context.next_position();
+            let positions: Vec<usize> = (start..start + block.len()).collect();
+            let x = self.run(x, &positions, Into::Open);
+            self.context.extend(block.len());
+            let wanted = if want == Want::Last && i + 1 < blocks {
+                Want::Nothing
+            } else {
+                want
+            };
+            match self.logits(x, wanted, "after text") {
+                Ok(logits) => all.data.extend(logits.data),
+                Err(e) => {
+                    self.context = before;
+                    return Err(e);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn fold(&mut self, pages: &[PageImage], want: Want) -> Result<Folded> {
+        let start = Instant::now();
+        let (visual, slots) = self.encode(pages)?;
+        let total: usize = slots.iter().sum();
+        let sees_text = self.config.fold.as_ref().is_some_and(|f| f.visual_sees_text);
+        // Without `visual_sees_text` the text KV is gone before the visual KV comes.
+        let open = if sees_text { 0 } else { self.context.open_slots() };
+        self.check_room(total.saturating_sub(open))?;
+        B::sync(&self.device).ok();
+        let encode_s = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let positions: Vec<usize> = self.context.fold_positions(total).collect();
+        let sees_open = if sees_text {
+            slots.first().copied().unwrap_or(0)
+        } else {
+            0
+        };
+        let x = self.run(visual, &positions, Into::Memory { sees_open });
+        let logits = self.logits(x, want, "after folding a page")?;
+        for &n in &slots {
+            self.context.fold(n);
+        }
+        B::sync(&self.device).ok();
+        Ok(Folded {
+            slots,
+            logits,
+            encode_s,
+            prefill_s: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn keep_open(&mut self) {
+        let (memory, open) = (self.context.memory_slots(), self.context.open_slots());
+        if open > 0 {
+            for kv in &mut self.kv {
+                let (k, v) = kv.open.first(open);
+                kv.memory.write(memory, k, v);
+            }
+        }
+        self.context.keep_open();
+    }
+
+    fn drop_open(&mut self) {
+        self.context.drop_open();
+    }
+
+    fn evict(&mut self, n: usize) {
+        let used = self.context.memory_slots();
+        for kv in &mut self.kv {
+            kv.memory.drop_front(n, used);
+        }
+        self.context.evict(n);
+    }
+
+    fn kv_bytes_per_slot(&self) -> usize {
+        2 * self.config.text.num_hidden_layers * self.config.text.kv_size() * size_of::<f32>()
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.model.num_params() * size_of::<f32>()
+    }
+
+    fn device(&self) -> String {
+        self.name.clone()
+    }
+}
