@@ -89,3 +89,23 @@ impl PageFolder {
         std::fs::write(&path, page.to_png()).with_context(|| format!("cannot write {}", path.display()))
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_keeps_pointing_and_a_device_stays_a_device() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        std::fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        Pending::open(&link).unwrap().commit(b"new").unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"new");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        drop(Pending::open(&target).unwrap());
+        assert_eq!(std::fs::read(&target).unwrap(), b"new", "not committed, so untouched");
+        assert!(matches!(Pending::open(Path::new("/dev/null")).unwrap(), Pending::Special(..)));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+}
