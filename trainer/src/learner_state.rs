@@ -8,7 +8,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 use folio_engine::checkpoint::{self, Checkpoint, Dtype, TensorSpec};
 use folio_engine::config::Config;
-use folio_engine::model::{Fused, Vist2, visit_params};
+use folio_engine::model::{Vist2, visit_params};
 use std::collections::HashMap;
 use std::path::Path;
 

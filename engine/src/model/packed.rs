@@ -81,6 +81,9 @@ pub(super) struct PackedBiases<B: Backend> {
     pub(super) open: Option<Tensor<B, 4>>,
 }
 
+/// Appends one query's row: takes document, block and query.
+type Row<'a> = &'a dyn Fn(&Doc, usize, usize, &mut Vec<f32>);
+
 struct Doc {
     layout: Layout,
     memory: Vec<usize>,
@@ -338,7 +341,7 @@ impl Biases<'_> {
         blocks: usize,
         queries: usize,
         columns: usize,
-        row: &dyn Fn(&Doc, usize, usize, &mut Vec<f32>),
+        row: Row<'_>,
         device: &B::Device,
     ) -> Tensor<B, 4> {
         let (kv_heads, groups) = (self.heads.1, self.groups());
