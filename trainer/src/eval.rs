@@ -2,8 +2,9 @@
 
 use crate::aux_loss::CellHead;
 use crate::data::{ChunkSample, Sample, SampleKind, SampleRequest, Windows};
+use crate::layout::layout;
 use crate::recipe::EvalRecipe;
-use crate::step::{Mean, layout};
+use crate::stats::Mean;
 use folio_engine::config::Config;
 use folio_engine::context::Piece;
 use folio_engine::model::{DocumentTokens, Fused, Hidden, Packed, Target, Vist2};

@@ -5,6 +5,7 @@ pub mod data;
 pub mod eval;
 pub mod export;
 pub mod files;
+pub mod layout;
 pub mod learner_state;
 pub mod linear_ce;
 pub mod metrics;
@@ -14,6 +15,7 @@ pub mod recipe;
 pub mod run;
 pub mod run_dir;
 pub mod setup;
+pub mod stats;
 pub mod step;
 pub mod tokenizer_train;
 

@@ -2,14 +2,14 @@
 
 use crate::aux_loss::{CellHead, token_loss};
 use crate::data::{ChunkSample, Sample, SampleKind};
+use crate::layout::layout;
 use crate::linear_ce::{Answers, linear_ce};
 use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
+use crate::stats::StepStats;
 use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use folio_engine::config::Config;
-use folio_engine::context::Piece;
 use folio_engine::model::{DocumentTokens, Fused, Packed, Vist2};
 
 /// Learning rates and weights of one step.
@@ -29,66 +29,6 @@ pub struct StepPlan {
     pub tokens_weight: f64,
     /// Largest gradient norm, of the language side and of the vision side separately.
     pub clip_norm: f64,
-}
-
-/// What a step reports.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct StepStats {
-    /// Mean NLL (nats) of text tokens in `olm` samples.
-    pub olm: Mean,
-    /// Mean NLL (nats) of text tokens in `ocr` samples.
-    pub ocr: Mean,
-    /// Mean NLL of the first 16 tokens of chunks after the first, `olm` samples.
-    pub first16: Mean,
-    /// Cell-naming loss (nats a cell).
-    pub cells: Mean,
-    /// Token-naming loss (nats a patch).
-    pub tokens: Mean,
-    /// Gradient norm of the language side before clipping.
-    pub language_norm: f64,
-    /// Gradient norm of the vision side before clipping.
-    pub vision_norm: f64,
-    /// Text tokens seen.
-    pub text_tokens: usize,
-}
-
-/// A sum and its count.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Mean {
-    sum: f64,
-    count: f64,
-}
-
-impl Mean {
-    /// Adds `count` values that sum to `sum`.
-    pub fn add(&mut self, sum: f64, count: f64) {
-        self.sum += sum;
-        self.count += count;
-    }
-
-    /// Adds another mean's values.
-    pub fn merge(&mut self, other: Mean) {
-        self.add(other.sum, other.count);
-    }
-
-    /// The mean, or `None` when nothing was added.
-    pub fn get(&self) -> Option<f64> {
-        (self.count > 0.0).then(|| self.sum / self.count)
-    }
-}
-
-impl StepStats {
-    /// Adds another share's (or step's) values; norms are kept from the last.
-    pub fn merge(&mut self, other: &StepStats) {
-        self.olm.merge(other.olm);
-        self.ocr.merge(other.ocr);
-        self.first16.merge(other.first16);
-        self.cells.merge(other.cells);
-        self.tokens.merge(other.tokens);
-        self.text_tokens += other.text_tokens;
-        self.language_norm = other.language_norm;
-        self.vision_norm = other.vision_norm;
-    }
 }
 
 /// The model, its auxiliary head and their optimiser.
@@ -343,33 +283,4 @@ fn scalar<B: Backend>(t: &Tensor<B, 1>) -> f64 {
         .convert::<f64>()
         .as_slice::<f64>()
         .map_or(f64::NAN, |s| s[0])
-}
-
-/// Lays a sample out for its task.
-pub fn layout(sample: &Sample, config: &Config) -> DocumentTokens {
-    let mut document = DocumentTokens::default();
-    let mut push = |piece, ids: &[u32], pages: Option<&ChunkSample>| {
-        document.pieces.push(piece);
-        document.ids.push(ids.to_vec());
-        document.patches.push(pages.map_or(Vec::new(), |c| {
-            c.pages.iter().map(|&x| (f32::from(x) / 255.0 - 0.5) / 0.5).collect()
-        }));
-    };
-    let (n, kind) = (sample.chunks.len(), sample.kind);
-    if kind == SampleKind::Olm {
-        push(Piece::Raw { tokens: 1 }, &[config.bos_token_id], None);
-    }
-    for (i, chunk) in sample.chunks.iter().enumerate() {
-        let (tokens, visual) = (chunk.ids.len(), chunk.slots);
-        match kind {
-            SampleKind::Olm if i + 1 == n => push(Piece::Open { tokens }, &chunk.ids, None),
-            SampleKind::Olm => push(Piece::Folded { tokens, visual }, &chunk.ids, Some(chunk)),
-            SampleKind::Ocr => {
-                push(Piece::Page { visual }, &[], Some(chunk));
-                push(Piece::Raw { tokens }, &chunk.ids, None);
-            }
-            SampleKind::Read => push(Piece::Page { visual }, &[], Some(chunk)),
-        }
-    }
-    document
 }

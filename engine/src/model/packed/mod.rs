@@ -3,6 +3,11 @@
 //! Elements are split in two: the *memory* (raw and visual slots, which later pieces see) and the *open* text of each
 //! chunk (which only its own chunk sees). So attention never computes text against the text of another chunk.
 
+mod pages;
+mod visibility;
+
+use self::pages::pack_pages;
+use self::visibility::{Biases, plan};
 use super::fused::{AttentionPlan, Fused};
 use crate::context::{ElementKind, Layout, Piece};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
@@ -80,9 +85,6 @@ pub(super) struct PackedBiases<B: Backend> {
     /// Open text to memory and own chunk, `[D, kv_heads, n × groups × K, M + K]`.
     pub(super) open: Option<Tensor<B, 4>>,
 }
-
-/// Appends one query's row: takes document, block and query.
-type Row<'a> = &'a dyn Fn(&Doc, usize, usize, &mut Vec<f32>);
 
 struct Doc {
     layout: Layout,
@@ -222,148 +224,5 @@ impl<B: Fused> Packed<B> {
     /// Rows per document (S).
     pub fn rows(&self) -> usize {
         self.memory + self.chunks * self.chunk_len
-    }
-}
-
-/// The prefix lengths that the layouts' visibility comes down to without `visual_sees_text`: every chunk of open text
-/// sees the memory slots of the pieces before its own (`Layout::sees` is asked, so the rule stays in one place).
-fn plan(docs: &[Doc], memory: usize, chunks: usize, chunk_len: usize) -> AttentionPlan {
-    let mut seen = Vec::with_capacity(docs.len() * chunks);
-    for doc in docs {
-        for c in 0..chunks {
-            let first = doc.open.get(c).and_then(|chunk| chunk.first());
-            seen.push(first.map_or(0, |&q| doc.memory.partition_point(|&k| doc.layout.sees(q, k))));
-        }
-    }
-    AttentionPlan {
-        documents: docs.len(),
-        memory,
-        chunks,
-        chunk_len,
-        seen,
-    }
-}
-
-type Pages<B> = (Vec<Vec<usize>>, usize, Option<Tensor<B, 3>>, Option<Tensor<B, 4>>);
-
-/// All pages of the batch in one tensor, padded to the longest: page index of each piece, slots, patches, key bias.
-fn pack_pages<B: Backend>(documents: &[DocumentTokens], patch_len: usize, device: &B::Device) -> Pages<B> {
-    let all: Vec<&Vec<f32>> = documents
-        .iter()
-        .flat_map(|d| d.patches.iter())
-        .filter(|p| !p.is_empty())
-        .collect();
-    let slots = all.iter().map(|p| p.len() / patch_len).max().unwrap_or(0);
-    let mut next = 0;
-    let mut index_of = |p: &Vec<f32>| {
-        next += usize::from(!p.is_empty());
-        next.saturating_sub(1)
-    };
-    let index = documents
-        .iter()
-        .map(|d| d.patches.iter().map(&mut index_of).collect())
-        .collect();
-    if all.is_empty() {
-        return (index, 0, None, None);
-    }
-    let mut data = Vec::with_capacity(all.len() * slots * patch_len);
-    let mut bias = Vec::with_capacity(all.len() * slots);
-    for page in &all {
-        data.extend_from_slice(page);
-        data.resize(data.len() + slots * patch_len - page.len(), 0.0);
-        let own = page.len() / patch_len;
-        bias.extend((0..slots).map(|s| if s < own { 0.0 } else { HIDDEN }));
-    }
-    let padded = bias.contains(&HIDDEN);
-    let patches = Tensor::from_data(TensorData::new(data, [all.len(), slots, patch_len]), device);
-    let bias = padded.then(|| Tensor::from_data(TensorData::new(bias, [all.len(), 1, 1, slots]), device));
-    (index, slots, Some(patches), bias)
-}
-
-/// Attention biases from the layouts' visibility, repeated over heads: on the CPU a plain addition is several times
-/// cheaper than a broadcast one.
-struct Biases<'a> {
-    docs: &'a [Doc],
-    memory: usize,
-    chunks: usize,
-    chunk_len: usize,
-    heads: (usize, usize),
-}
-
-impl Biases<'_> {
-    fn groups(&self) -> usize {
-        self.heads.0 / self.heads.1
-    }
-
-    fn sees(doc: &Doc, query: Option<&usize>, key: Option<&usize>) -> f32 {
-        match (query, key) {
-            (Some(&q), Some(&k)) if doc.layout.sees(q, k) => 0.0,
-            _ => HIDDEN,
-        }
-    }
-
-    fn open_element<'d>(&self, doc: &'d Doc, chunk: usize, j: usize) -> Option<&'d usize> {
-        doc.open.get(chunk).and_then(|c| c.get(j))
-    }
-
-    fn memory<B: Backend>(&self, device: &B::Device) -> Tensor<B, 4> {
-        let m = self.memory;
-        let row = |doc: &Doc, q: usize, out: &mut Vec<f32>| {
-            out.extend((0..m).map(|k| Self::sees(doc, doc.memory.get(q), doc.memory.get(k))));
-        };
-        self.tensor(1, m, m, &|doc, _, q, out| row(doc, q, out), device)
-    }
-
-    fn memory_to_open<B: Backend>(&self, device: &B::Device) -> Tensor<B, 4> {
-        let columns = self.chunks * self.chunk_len;
-        let row = |doc: &Doc, q: usize, out: &mut Vec<f32>| {
-            for c in 0..self.chunks {
-                out.extend(
-                    (0..self.chunk_len).map(|j| Self::sees(doc, doc.memory.get(q), self.open_element(doc, c, j))),
-                );
-            }
-        };
-        self.tensor(1, self.memory, columns, &|doc, _, q, out| row(doc, q, out), device)
-    }
-
-    fn open<B: Backend>(&self, device: &B::Device) -> Tensor<B, 4> {
-        let row = |doc: &Doc, c: usize, q: usize, out: &mut Vec<f32>| {
-            let query = self.open_element(doc, c, q);
-            out.extend((0..self.memory).map(|k| Self::sees(doc, query, doc.memory.get(k))));
-            out.extend((0..self.chunk_len).map(|j| Self::sees(doc, query, self.open_element(doc, c, j))));
-        };
-        self.tensor(self.chunks, self.chunk_len, self.memory + self.chunk_len, &row, device)
-    }
-
-    /// `[D, kv_heads, blocks × groups × queries, columns]` from rows `(doc, block, query)`.
-    fn tensor<B: Backend>(
-        &self,
-        blocks: usize,
-        queries: usize,
-        columns: usize,
-        row: Row<'_>,
-        device: &B::Device,
-    ) -> Tensor<B, 4> {
-        let (kv_heads, groups) = (self.heads.1, self.groups());
-        let mut data = Vec::with_capacity(self.docs.len() * kv_heads * blocks * groups * queries * columns);
-        for doc in self.docs {
-            let start = data.len();
-            for block in 0..blocks {
-                let block_start = data.len();
-                for query in 0..queries {
-                    row(doc, block, query, &mut data);
-                }
-                let block_end = data.len();
-                for _ in 1..groups {
-                    data.extend_from_within(block_start..block_end);
-                }
-            }
-            let end = data.len();
-            for _ in 1..kv_heads {
-                data.extend_from_within(start..end);
-            }
-        }
-        let shape = [self.docs.len(), kv_heads, blocks * groups * queries, columns];
-        Tensor::from_data(TensorData::new(data, shape), device)
     }
 }

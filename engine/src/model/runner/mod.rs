@@ -1,23 +1,32 @@
 //! The incremental runner: one context, step by step, over preallocated KV.
 
-use super::decoder::Qkv;
+mod attend;
+mod encode;
+#[cfg(feature = "flex")]
+mod load;
+
+use self::attend::attend;
+#[cfg(feature = "flex")]
+pub use self::load::load_cpu;
+
 use super::fused::Fused;
 use super::kv::{LayerKv, Rows};
 use super::rope::Rope;
 use super::vist2::Vist2;
 use crate::config::Config;
 use crate::context::Context;
-use crate::page::{PageImage, Patches};
+use crate::page::PageImage;
 use crate::runner::{Folded, Logits, Runner, Want};
 use crate::{Error, Result};
 use burn::module::Module;
-use burn::tensor::{Int, Tensor, TensorData, activation, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use std::time::Instant;
 
 /// Most text tokens run at once: bounds the attention scores of a long prompt.
 const BLOCK: usize = 256;
 /// Memory slots allocated at the start.
 const FIRST_CAPACITY: usize = 1024;
+/// Added to the scores of pairs that do not see each other.
 const HIDDEN: f32 = -1e9;
 
 /// A burn model with one context.
@@ -102,36 +111,6 @@ impl<B: Fused> BurnRunner<B> {
         } else {
             Ok(())
         }
-    }
-
-    /// Visual tokens of `pages`, `[slots of all pages, d]`, and the slots of each page.
-    fn encode(&self, pages: &[PageImage]) -> Result<(Tensor<B, 2>, Vec<usize>)> {
-        let Some(fold) = &self.config.fold else {
-            return Err(Error::Argument(
-                "this is a text-only model: it cannot fold. Use --context full, or train its vision side (stage `ocr`)"
-                    .to_owned(),
-            ));
-        };
-        let patches: Vec<Patches> = pages.iter().map(|p| Patches::new(p, fold)).collect();
-        let slots: Vec<usize> = patches.iter().map(|p| p.slots).collect();
-        let most = slots.iter().copied().max().unwrap_or(0);
-        let patch_len = fold.vision.patch_len();
-        let mut data = Vec::with_capacity(pages.len() * most * patch_len);
-        let (mut bias, mut keep) = (Vec::new(), Vec::new());
-        for (i, page) in patches.iter().enumerate() {
-            data.extend_from_slice(&page.data);
-            data.resize((i + 1) * most * patch_len, 0.0);
-            bias.extend((0..most).map(|s| if s < page.slots { 0.0 } else { HIDDEN }));
-            keep.extend((0..page.slots).map(|s| (i * most + s) as i32));
-        }
-        let padded = keep.len() < pages.len() * most;
-        let n = pages.len();
-        let patches = Tensor::from_data(TensorData::new(data, [n, most, patch_len]), &self.device);
-        let bias = padded.then(|| Tensor::from_data(TensorData::new(bias, [n, 1, 1, most]), &self.device));
-        let visual = self.model.visual_tokens(patches, bias);
-        let total = keep.len();
-        let keep = Tensor::<B, 1, Int>::from_data(TensorData::new(keep, [total]), &self.device);
-        Ok((if padded { visual.select(0, keep) } else { visual }, slots))
     }
 }
 
@@ -262,125 +241,4 @@ impl<B: Fused> Runner for BurnRunner<B> {
     fn device(&self) -> String {
         self.name.clone()
     }
-}
-
-/// Writes the new keys and values, then attends: to the memory, and to the open chunk where it is seen.
-fn attend<B: Backend>(qkv: Qkv<B>, kv: &mut LayerKv<B>, memory: usize, open: usize, into: Into) -> Tensor<B, 2> {
-    let [n, heads, head_dim] = qkv.q.dims();
-    let kv_heads = qkv.k.dims()[1];
-    let groups = heads / kv_heads;
-    let device = qkv.q.device();
-    // [kv_heads, groups × n, head_dim]: all queries of one key head in one matrix product.
-    let q = qkv
-        .q
-        .reshape([n, kv_heads, groups, head_dim])
-        .permute([1, 2, 0, 3])
-        .reshape([kv_heads, groups * n, head_dim]);
-    let (k, v) = (qkv.k.swap_dims(0, 1), qkv.v.swap_dims(0, 1));
-    let (memory_len, open_len, memory_bias, open_bias) = match into {
-        Into::Open => {
-            kv.open.write(open, k, v);
-            (
-                memory,
-                open + n,
-                None,
-                (n > 1).then(|| causal(n, open, groups, &device)),
-            )
-        }
-        Into::Memory { sees_open } => {
-            kv.memory.write(memory, k, v);
-            let seen = if sees_open > 0 { open } else { 0 };
-            // Only the first page replaces the open text: later pages of the batch must not see it.
-            let bias = (sees_open > 0 && sees_open < n).then(|| hide_after(n, sees_open, seen, groups, &device));
-            (
-                memory + n,
-                seen,
-                (n > 1).then(|| causal(n, memory, groups, &device)),
-                bias,
-            )
-        }
-    };
-    let mut scores = Vec::with_capacity(2);
-    let mut values = Vec::with_capacity(2);
-    for (rows, len, bias) in [(&kv.memory, memory_len, memory_bias), (&kv.open, open_len, open_bias)] {
-        if len > 0 {
-            let (k, v) = rows.first(len);
-            let s = q.clone().matmul(k.transpose());
-            scores.push(match bias {
-                Some(bias) => s + bias,
-                None => s,
-            });
-            values.push(v);
-        }
-    }
-    let weights = activation::softmax(Tensor::cat(scores, 2), 2);
-    let mut at = 0;
-    let mut out: Option<Tensor<B, 3>> = None;
-    for v in values {
-        let len = v.dims()[1];
-        let part = weights.clone().narrow(2, at, len).matmul(v);
-        at += len;
-        out = Some(match out {
-            Some(sum) => sum + part,
-            None => part,
-        });
-    }
-    let out = out.expect("an element always sees itself");
-    out.reshape([kv_heads, groups, n, head_dim])
-        .permute([2, 0, 1, 3])
-        .reshape([n, heads * head_dim])
-}
-
-/// Bias `[1, groups × n, before + n]`: query `i` sees the `before` earlier rows and the new ones up to itself.
-fn causal<B: Backend>(n: usize, before: usize, groups: usize, device: &B::Device) -> Tensor<B, 3> {
-    bias(n, before + n, groups, |i, j| j <= before + i, device)
-}
-
-/// Bias `[1, groups × n, columns]`: queries from `first` on see nothing.
-fn hide_after<B: Backend>(n: usize, first: usize, columns: usize, groups: usize, device: &B::Device) -> Tensor<B, 3> {
-    bias(n, columns, groups, |i, _| i < first, device)
-}
-
-fn bias<B: Backend>(
-    n: usize,
-    columns: usize,
-    groups: usize,
-    sees: impl Fn(usize, usize) -> bool,
-    device: &B::Device,
-) -> Tensor<B, 3> {
-    let mut data = Vec::with_capacity(groups * n * columns);
-    for i in 0..n {
-        data.extend((0..columns).map(|j| if sees(i, j) { 0.0 } else { HIDDEN }));
-    }
-    for _ in 1..groups {
-        data.extend_from_within(0..n * columns);
-    }
-    Tensor::from_data(TensorData::new(data, [1, groups * n, columns]), device)
-}
-
-/// Opens the checkpoint in `dir` on the CPU. `progress` hears the share of parameters read, 0 to 1.
-///
-/// # Errors
-/// Whatever is wrong with the files: see [`crate::checkpoint::Checkpoint`].
-#[cfg(feature = "flex")]
-pub fn load_cpu(dir: &std::path::Path, config: &Config, progress: &mut dyn FnMut(f32)) -> Result<Box<dyn Runner>> {
-    let checkpoint = crate::checkpoint::Checkpoint::open(dir)?;
-    checkpoint.check(config)?;
-    let total: usize = crate::checkpoint::tensors(config)
-        .iter()
-        .map(|s| s.shape.iter().product::<usize>())
-        .sum();
-    let mut done = 0;
-    let device = Default::default();
-    let model = Vist2::<burn_flex::Flex>::build(
-        config,
-        &mut |spec| {
-            let values = checkpoint.read_f32(spec)?;
-            done += values.len();
-            progress(done as f32 / total.max(1) as f32);
-            Ok(values)
-        },
-        &device,
-    )?;
-    Ok(Box::new(BurnRunner::new(model, device, "cpu (flex)")))
 }

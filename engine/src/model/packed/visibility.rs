@@ -1,0 +1,116 @@
+//! Who sees whom in a packed batch: as prefix lengths for a kernel, as biases for plain tensor operations. Both ask
+//! `Layout::sees`, so the rule stays in one place.
+
+use super::super::fused::AttentionPlan;
+use super::{Doc, HIDDEN};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+/// The prefix lengths that the layouts' visibility comes down to without `visual_sees_text`: every chunk of open text
+/// sees the memory slots of the pieces before its own.
+pub(super) fn plan(docs: &[Doc], memory: usize, chunks: usize, chunk_len: usize) -> AttentionPlan {
+    let mut seen = Vec::with_capacity(docs.len() * chunks);
+    for doc in docs {
+        for c in 0..chunks {
+            let first = doc.open.get(c).and_then(|chunk| chunk.first());
+            seen.push(first.map_or(0, |&q| doc.memory.partition_point(|&k| doc.layout.sees(q, k))));
+        }
+    }
+    AttentionPlan {
+        documents: docs.len(),
+        memory,
+        chunks,
+        chunk_len,
+        seen,
+    }
+}
+
+/// Appends the row of one query: takes document, block and query.
+type Row<'a> = &'a dyn Fn(&Doc, usize, usize, &mut Vec<f32>);
+
+/// Attention biases from the layouts' visibility, repeated over heads: on the CPU a plain addition is several times
+/// cheaper than a broadcast one.
+pub(super) struct Biases<'a> {
+    pub(super) docs: &'a [Doc],
+    pub(super) memory: usize,
+    pub(super) chunks: usize,
+    pub(super) chunk_len: usize,
+    pub(super) heads: (usize, usize),
+}
+
+impl Biases<'_> {
+    fn groups(&self) -> usize {
+        self.heads.0 / self.heads.1
+    }
+
+    fn sees(doc: &Doc, query: Option<&usize>, key: Option<&usize>) -> f32 {
+        match (query, key) {
+            (Some(&q), Some(&k)) if doc.layout.sees(q, k) => 0.0,
+            _ => HIDDEN,
+        }
+    }
+
+    fn open_element<'d>(&self, doc: &'d Doc, chunk: usize, j: usize) -> Option<&'d usize> {
+        doc.open.get(chunk).and_then(|c| c.get(j))
+    }
+
+    pub(super) fn memory<B: Backend>(&self, device: &B::Device) -> Tensor<B, 4> {
+        let m = self.memory;
+        let row = |doc: &Doc, q: usize, out: &mut Vec<f32>| {
+            out.extend((0..m).map(|k| Self::sees(doc, doc.memory.get(q), doc.memory.get(k))));
+        };
+        self.tensor(1, m, m, &|doc, _, q, out| row(doc, q, out), device)
+    }
+
+    pub(super) fn memory_to_open<B: Backend>(&self, device: &B::Device) -> Tensor<B, 4> {
+        let columns = self.chunks * self.chunk_len;
+        let row = |doc: &Doc, q: usize, out: &mut Vec<f32>| {
+            for c in 0..self.chunks {
+                out.extend(
+                    (0..self.chunk_len).map(|j| Self::sees(doc, doc.memory.get(q), self.open_element(doc, c, j))),
+                );
+            }
+        };
+        self.tensor(1, self.memory, columns, &|doc, _, q, out| row(doc, q, out), device)
+    }
+
+    pub(super) fn open<B: Backend>(&self, device: &B::Device) -> Tensor<B, 4> {
+        let row = |doc: &Doc, c: usize, q: usize, out: &mut Vec<f32>| {
+            let query = self.open_element(doc, c, q);
+            out.extend((0..self.memory).map(|k| Self::sees(doc, query, doc.memory.get(k))));
+            out.extend((0..self.chunk_len).map(|j| Self::sees(doc, query, self.open_element(doc, c, j))));
+        };
+        self.tensor(self.chunks, self.chunk_len, self.memory + self.chunk_len, &row, device)
+    }
+
+    /// `[D, kv_heads, blocks × groups × queries, columns]` from rows `(doc, block, query)`.
+    fn tensor<B: Backend>(
+        &self,
+        blocks: usize,
+        queries: usize,
+        columns: usize,
+        row: Row<'_>,
+        device: &B::Device,
+    ) -> Tensor<B, 4> {
+        let (kv_heads, groups) = (self.heads.1, self.groups());
+        let mut data = Vec::with_capacity(self.docs.len() * kv_heads * blocks * groups * queries * columns);
+        for doc in self.docs {
+            let start = data.len();
+            for block in 0..blocks {
+                let block_start = data.len();
+                for query in 0..queries {
+                    row(doc, block, query, &mut data);
+                }
+                let block_end = data.len();
+                for _ in 1..groups {
+                    data.extend_from_within(block_start..block_end);
+                }
+            }
+            let end = data.len();
+            for _ in 1..kv_heads {
+                data.extend_from_within(start..end);
+            }
+        }
+        let shape = [self.docs.len(), kv_heads, blocks * groups * queries, columns];
+        Tensor::from_data(TensorData::new(data, shape), device)
+    }
+}

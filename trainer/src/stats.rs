@@ -1,0 +1,61 @@
+//! What training steps report.
+
+/// What a step reports.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepStats {
+    /// Mean NLL (nats) of text tokens in `olm` samples.
+    pub olm: Mean,
+    /// Mean NLL (nats) of text tokens in `ocr` samples.
+    pub ocr: Mean,
+    /// Mean NLL of the first 16 tokens of chunks after the first, `olm` samples.
+    pub first16: Mean,
+    /// Cell-naming loss (nats a cell).
+    pub cells: Mean,
+    /// Token-naming loss (nats a patch).
+    pub tokens: Mean,
+    /// Gradient norm of the language side before clipping.
+    pub language_norm: f64,
+    /// Gradient norm of the vision side before clipping.
+    pub vision_norm: f64,
+    /// Text tokens seen.
+    pub text_tokens: usize,
+}
+
+/// A sum and its count.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Mean {
+    sum: f64,
+    count: f64,
+}
+
+impl Mean {
+    /// Adds `count` values that sum to `sum`.
+    pub fn add(&mut self, sum: f64, count: f64) {
+        self.sum += sum;
+        self.count += count;
+    }
+
+    /// Adds another mean's values.
+    pub fn merge(&mut self, other: Mean) {
+        self.add(other.sum, other.count);
+    }
+
+    /// The mean, or `None` when nothing was added.
+    pub fn get(&self) -> Option<f64> {
+        (self.count > 0.0).then(|| self.sum / self.count)
+    }
+}
+
+impl StepStats {
+    /// Adds another share's (or step's) values; norms are kept from the last.
+    pub fn merge(&mut self, other: &StepStats) {
+        self.olm.merge(other.olm);
+        self.ocr.merge(other.ocr);
+        self.first16.merge(other.first16);
+        self.cells.merge(other.cells);
+        self.tokens.merge(other.tokens);
+        self.text_tokens += other.text_tokens;
+        self.language_norm = other.language_norm;
+        self.vision_norm = other.vision_norm;
+    }
+}
