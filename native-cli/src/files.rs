@@ -105,7 +105,10 @@ mod tests {
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         drop(Pending::open(&target).unwrap());
         assert_eq!(std::fs::read(&target).unwrap(), b"new", "not committed, so untouched");
-        assert!(matches!(Pending::open(Path::new("/dev/null")).unwrap(), Pending::Special(..)));
+        assert!(matches!(
+            Pending::open(Path::new("/dev/null")).unwrap(),
+            Pending::Special(..)
+        ));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }
