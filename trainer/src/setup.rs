@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Seed of the validation windows: the same ones in every run.
-const VALID_SEED: u64 = 0x7661_6c69_64;
+const VALID_SEED: u64 = u64::from_be_bytes(*b"\0\0\0valid");
 
 /// Where the first weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -234,7 +234,7 @@ fn what_does_not_fit_is_refused_before_training() {
     };
     assert!(refused("config.json", "absent.json").contains("nor a preset"));
     assert!(refused("/train.txt", "/absent.txt").contains("absent.txt"));
-    assert!(refused("/tokenizer\"", "/nowhere\"").contains("tokenizer.json"));
+    assert!(refused("/tokenizer\"", "/nowhere\"").contains("nowhere"));
     let mut small = tiny();
     small.text.vocab_size = 100;
     std::fs::write(dir.path().join("small.json"), small.to_json()).unwrap();

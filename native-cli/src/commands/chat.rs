@@ -158,7 +158,7 @@ impl Talk {
     fn user(&mut self, text: &str) -> anyhow::Result<Vec<ChatPart>> {
         self.messages.push(Message::new("user", text));
         let parts = self.template.split(&self.messages, true)?;
-        let whole: String = parts.iter().map(|p| text_of(p)).collect();
+        let whole: String = parts.iter().map(text_of).collect();
         let new = if whole.starts_with(&self.said) {
             after(parts, self.said.len())
         } else {

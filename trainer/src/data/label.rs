@@ -126,8 +126,10 @@ mod tests {
 
     #[test]
     fn strips_hold_the_text_in_reading_order() {
+        let mut config = nano();
+        (config.vision.patch_width, config.vision.image_width) = (160, 320);
         let found = of(
-            &nano(),
+            &config,
             2,
             &[
                 (7, b"A"),

@@ -24,6 +24,9 @@ pub(super) fn plan(docs: &[Doc], memory: usize, chunks: usize, chunk_len: usize)
     }
 }
 
+/// Appends the row of one query: takes document, block and query.
+type Row<'a> = &'a dyn Fn(&Doc, usize, usize, &mut Vec<f32>);
+
 /// Attention biases from the layouts' visibility, repeated over heads: on the CPU a plain addition is several times
 /// cheaper than a broadcast one.
 pub(super) struct Biases<'a> {
@@ -85,7 +88,7 @@ impl Biases<'_> {
         blocks: usize,
         queries: usize,
         columns: usize,
-        row: &dyn Fn(&Doc, usize, usize, &mut Vec<f32>),
+        row: Row<'_>,
         device: &B::Device,
     ) -> Tensor<B, 4> {
         let (kv_heads, groups) = (self.heads.1, self.groups());
