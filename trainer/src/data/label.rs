@@ -126,10 +126,8 @@ mod tests {
 
     #[test]
     fn strips_hold_the_text_in_reading_order() {
-        let mut config = nano();
-        (config.vision.patch_width, config.vision.image_width) = (160, 320);
         let found = of(
-            &config,
+            &nano(),
             2,
             &[
                 (7, b"A"),
