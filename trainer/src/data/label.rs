@@ -141,7 +141,7 @@ mod tests {
         );
         assert_eq!(found.cells.len(), 40);
         assert_eq!(found.cells[..6], [34, 1, 67, OTHER, NEWLINE, 17]);
-        assert_eq!(found.cells[20..26], [72, 95, 95, 95, BLANK, BLANK]);
+        assert_eq!(found.cells[20..26], [71, 95, 95, 95, BLANK, BLANK]);
         assert_eq!(found.patch_tokens, [vec![7, 8, 9, 5, 6], vec![4]]);
     }
 
