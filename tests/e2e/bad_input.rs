@@ -75,7 +75,8 @@ fn weights_that_are_not_numbers() {
 
 #[test]
 fn a_configuration_that_contradicts_itself() {
-    let contradictions: [(&str, fn(&mut serde_json::Value)); 4] = [
+    type Edit = fn(&mut serde_json::Value);
+    let contradictions: [(&str, Edit); 4] = [
         ("patch_width", |c| c["vision_config"]["patch_width"] = 40.into()),
         ("visual_tokens", |c| c["visual_tokens"] = 5.into()),
         ("chunk_tokens", |c| c["chunk_tokens"] = 3.into()),

@@ -132,7 +132,9 @@ impl Checkpoint {
             .tensors
             .get(name)
             .ok_or_else(|| wrong("is missing, but config.json calls for it".into()))?;
-        if entry.shape != spec.shape {
+        // PyTorch saves a scalar parameter without dimensions.
+        let scalar = entry.shape.is_empty() && spec.shape == [1];
+        if entry.shape != spec.shape && !scalar {
             return Err(wrong(format!(
                 "has shape {}, but config.json calls for {:?}",
                 shape(&entry.shape),

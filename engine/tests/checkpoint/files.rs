@@ -33,6 +33,22 @@ fn f32_files_are_read_back_bit_for_bit() {
 }
 
 #[test]
+fn a_scalar_may_come_without_dimensions() {
+    // As PyTorch saves `nn.Parameter(torch.tensor(0.02))`.
+    let bytes = hand_made(
+        r#"{"aligner.scale":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#,
+        4,
+    );
+    let checkpoint = Checkpoint::from_bytes(bytes, "scalar").expect("open");
+    let spec = |shape: &[usize]| TensorSpec {
+        name: "aligner.scale".to_owned(),
+        shape: shape.to_vec(),
+    };
+    assert_eq!(checkpoint.read_f32(&spec(&[1])).expect("read"), [0.0]);
+    assert!(checkpoint.read_f32(&spec(&[2])).is_err());
+}
+
+#[test]
 fn half_files_round_to_nearest() {
     let config = tiny();
     for (dtype, within) in [(Dtype::F16, 1.0 / 2048.0), (Dtype::Bf16, 1.0 / 256.0)] {

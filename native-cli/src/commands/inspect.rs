@@ -35,8 +35,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// One number of a plan's side.
-type Figure = fn(&Side) -> f64;
+/// A row of the plan: its name, its number, and how that is written.
+type Row = (&'static str, fn(&Side) -> f64, fn(f64) -> String);
 
 /// Bytes of a weight and of a KV element in this build's CPU runner.
 const F32: u64 = 4;
@@ -159,7 +159,7 @@ fn table(out: &mut String, plan: &Plan, tokens: usize, new_tokens: usize, limit:
         "\nplan for {tokens} tokens of prompt and {new_tokens} new ones (f32 weights and KV)"
     )?;
     writeln!(out, "{:<22}{:>14}{:>14}{:>9}", "", "full", "folded", "saved")?;
-    let rows: [(&str, Figure, fn(f64) -> String); 7] = [
+    let rows: [Row; 7] = [
         (
             "slots after the prompt",
             |s| s.prompt_slots as f64,

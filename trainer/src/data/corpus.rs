@@ -236,7 +236,7 @@ pub(crate) mod tests {
             .collect();
         let path = dir.path().join("a.jsonl");
         std::fs::write(&path, lines.join("\n")).unwrap();
-        let sources = sources(&[path.clone()]).unwrap();
+        let sources = sources(std::slice::from_ref(&path)).unwrap();
         let (tokenizer, json) = tokenizer("document 1 document 2 document 3", 270);
         let seen = std::sync::atomic::AtomicU64::new(0);
         let count = |n| {
