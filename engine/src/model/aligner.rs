@@ -1,5 +1,6 @@
 //! The aligner: encoder outputs to visual tokens in the decoder's embedding space (spec section 2).
 
+use super::fused::Fused;
 use super::linear::Linear;
 use crate::config::AlignerKind;
 use burn::module::{Module, Param};
@@ -22,7 +23,7 @@ pub struct Aligner<B: Backend> {
     pub(super) kind: AlignerKind,
 }
 
-impl<B: Backend> Aligner<B> {
+impl<B: Fused> Aligner<B> {
     /// `[n, d_vision]` to `[n, d_text]`.
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         match self.kind {

@@ -1,5 +1,6 @@
 //! Linear layers and embedding tables, weights stored `[out, in]` as in the checkpoint.
 
+use super::fused::{Fused, unwrap, wrap};
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, backend::Backend};
 
@@ -12,10 +13,10 @@ pub struct Linear<B: Backend> {
     pub bias: Option<Param<Tensor<B, 1>>>,
 }
 
-impl<B: Backend> Linear<B> {
+impl<B: Fused> Linear<B> {
     /// `[n, in]` to `[n, out]`.
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let y = x.matmul(self.weight.val().transpose());
+        let y: Tensor<B, 2> = wrap(<B as Fused>::linear(unwrap(x), unwrap(self.weight.val())));
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,

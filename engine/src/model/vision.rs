@@ -117,7 +117,7 @@ impl<B: Fused> VisionLayer<B> {
     }
 }
 
-impl<B: Backend> VisionAttention<B> {
+impl<B: Fused> VisionAttention<B> {
     fn forward(&self, x: Tensor<B, 2>, pages: usize, key_bias: Option<&Tensor<B, 4>>) -> Tensor<B, 2> {
         let [n, d] = x.dims();
         let (slots, head_dim) = (n / pages, d / self.heads);

@@ -2,7 +2,7 @@
 
 use super::aligner::Aligner;
 use super::decoder::LanguageModel;
-use super::fused::Fused;
+use super::fused::{Fused, unwrap, wrap};
 use super::vision::VisionTower;
 use crate::config::Config;
 use burn::module::Module;
@@ -33,7 +33,7 @@ impl<B: Fused> Vist2<B> {
 
     /// Logits `[n, vocab]` of final hidden states `[n, d]` (already normed).
     pub fn logits(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
-        hidden.matmul(self.head().transpose())
+        wrap(<B as Fused>::linear(unwrap(hidden), unwrap(self.head())))
     }
 
     /// Visual tokens of pages: patches `[pages, slots, patch_len]` to `[pages × slots, d_text]`.

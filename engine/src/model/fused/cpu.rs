@@ -9,7 +9,7 @@ mod pointwise;
 #[cfg(feature = "train")]
 pub(super) use attention::attention_backward;
 pub(super) use attention::{Heads, attention};
-pub(super) use pointwise::{gelu_tanh, rms_norm, rotate, swiglu};
+pub(super) use pointwise::{gelu_tanh, mat_vec, rms_norm, rotate, swiglu};
 #[cfg(feature = "train")]
 pub(super) use pointwise::{gelu_tanh_backward, rms_norm_backward, swiglu_backward};
 

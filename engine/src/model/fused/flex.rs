@@ -1,6 +1,6 @@
 //! The fused operations on the CPU backend.
 
-use super::{AttentionPlan, Fused, cpu};
+use super::{AttentionPlan, Fused, cpu, unwrap, wrap};
 use burn::tensor::Shape;
 use burn::tensor::ops::FloatTensor;
 use burn_flex::{Flex, FlexTensor};
@@ -24,6 +24,16 @@ pub(super) fn dims(t: &FlexTensor) -> Vec<usize> {
 
 impl Fused for Flex {
     const PACKED_ATTENTION: bool = true;
+
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (rows, outputs) = (dims(&x)[0], dims(&weight)[0]);
+        if rows == 1 {
+            // One token: reading the weights is all the work, and burn-flex reads small ones on one core only.
+            let y = values(&x, |x| values(&weight, |w| cpu::mat_vec(w, x)));
+            return tensor(y, [1, outputs]);
+        }
+        unwrap(wrap::<Self, 2>(x).matmul(wrap::<Self, 2>(weight).transpose()))
+    }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         let y = values(&x, |x| values(&weight, |w| cpu::rms_norm(x, w, eps as f32)));

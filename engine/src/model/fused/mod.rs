@@ -36,6 +36,11 @@ pub trait Fused: Backend {
     /// Whether [`Self::packed_attention`] gives something.
     const PACKED_ATTENTION: bool = false;
 
+    /// `x Wᵀ`: `x`, `[n, in]`, by `weight`, `[out, in]`, to `[n, out]`.
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        unwrap(wrap::<Self, 2>(x).matmul(wrap::<Self, 2>(weight).transpose()))
+    }
+
     /// RMSNorm over rows: `x`, `[n, d]`, by `weight`, `[d]`.
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         let (x, weight) = (wrap::<Self, 2>(x), wrap::<Self, 1>(weight));

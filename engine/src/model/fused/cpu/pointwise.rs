@@ -1,6 +1,7 @@
 //! Norms, activations and rotation, with their gradients.
 
 use super::math::{sigmoid, tanh};
+use rayon::prelude::*;
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     // Eight running sums: a single one cannot be vectorised without changing the result.
@@ -13,6 +14,19 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     sums.iter().sum::<f32>() + rest
+}
+
+/// Rows of `w`, `[rows, x.len()]`, times `x`, shared between the cores.
+pub(in super::super) fn mat_vec(w: &[f32], x: &[f32]) -> Vec<f32> {
+    const ROWS: usize = 64;
+    let d = x.len();
+    let mut y = vec![0f32; w.len() / d];
+    y.par_chunks_mut(ROWS).zip(w.par_chunks(ROWS * d)).for_each(|(y, w)| {
+        for (y, row) in y.iter_mut().zip(w.chunks_exact(d)) {
+            *y = dot(row, x);
+        }
+    });
+    y
 }
 
 /// Rows of `x` normalised, times `w`; and the inverse root mean square of every row.
