@@ -1,0 +1,160 @@
+//! A linear layer over few rows of input, one matrix product per row of `x`: y = act(W x + b) · scale, or y += W x.
+//!
+//! FORM gated: the matrix holds `rows` gate rows, then `rows` up rows; y = silu(gate x) · (up x).
+//! Bound on a GPU by reading the weights once: neighbouring invocations read neighbouring groups of four of one row.
+//! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial plain subgroup
+#if STYLE_subgroup
+enable subgroups;
+#endif
+
+struct Params {
+    // Outputs of this matrix (shard), and where they begin in a row of y.
+    rows: u32,
+    row0: u32,
+    // Groups of four in a row of W and of x.
+    k4: u32,
+    // Values in a row of y.
+    y_stride: u32,
+    // First word of the scales (quantised weights).
+    scales: u32,
+    has_bias: u32,
+    accumulate: u32,
+    activation: u32,
+    out_scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+#import weights
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+#import activation
+
+fn finish(row: u32, token: u32, first: f32, second: f32) {
+    let at = token * p.y_stride + p.row0 + row;
+#if FORM_gated
+    y[at] = silu(first) * second;
+#else
+    var value = first;
+    if p.has_bias != 0u {
+        value += bias[p.row0 + row];
+    }
+    value = p.out_scale * activate(value, p.activation);
+    if p.accumulate != 0u {
+        value += y[at];
+    }
+    y[at] = value;
+#endif
+}
+
+#if STYLE_serial
+// One invocation per output, no barrier: what software adapters do best.
+const ROWS: u32 = 64u;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = id.x;
+    if row >= p.rows {
+        return;
+    }
+    let at = row * p.k4;
+    let xs = id.y * p.k4;
+    var sum = vec4<f32>();
+#if FORM_gated
+    let up = (p.rows + row) * p.k4;
+    var sum2 = vec4<f32>();
+#endif
+    for (var k = 0u; k < p.k4; k++) {
+        let v = x[xs + k];
+        sum += weight4(at + k) * v;
+#if FORM_gated
+        sum2 += weight4(up + k) * v;
+#endif
+    }
+    let ones = vec4<f32>(1.0);
+#if FORM_gated
+    finish(row, id.y, dot(sum, ones), dot(sum2, ones));
+#else
+    finish(row, id.y, dot(sum, ones), 0.0);
+#endif
+}
+#else
+// A workgroup shares ROWS outputs; every invocation takes a stride of each row.
+const ROWS: u32 = 4u;
+const LANES: u32 = 64u;
+#if FORM_gated
+const SUMS: u32 = 8u;
+#else
+const SUMS: u32 = 4u;
+#endif
+
+var<workgroup> partial: array<f32, SUMS * LANES>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+#if STYLE_subgroup
+    @builtin(subgroup_invocation_id) sub_lane: u32,
+    @builtin(subgroup_id) sub: u32,
+    @builtin(num_subgroups) subs: u32,
+#endif
+) {
+    let first = group.x * ROWS;
+    let xs = group.y * p.k4;
+    var sum: array<f32, SUMS>;
+    for (var k = lane; k < p.k4; k += LANES) {
+        let v = x[xs + k];
+        for (var r = 0u; r < ROWS; r++) {
+            // A row past the end repeats the last: every lane takes part in the reduction.
+            let row = min(first + r, p.rows - 1u);
+            sum[r] += dot(weight4(row * p.k4 + k), v);
+#if FORM_gated
+            sum[ROWS + r] += dot(weight4((p.rows + row) * p.k4 + k), v);
+#endif
+        }
+    }
+#if STYLE_subgroup
+    for (var r = 0u; r < SUMS; r++) {
+        let total = subgroupAdd(sum[r]);
+        if sub_lane == 0u {
+            partial[r * LANES + sub] = total;
+        }
+    }
+    workgroupBarrier();
+    let parts = subs;
+#else
+    for (var r = 0u; r < SUMS; r++) {
+        partial[r * LANES + lane] = sum[r];
+    }
+    workgroupBarrier();
+    // SUMS × 8 invocations add eight values each, so that one more barrier is enough.
+    const PARTS = 8u;
+    let parts = PARTS;
+    var total = 0.0;
+    if lane < SUMS * PARTS {
+        let base = (lane / PARTS) * LANES + (lane % PARTS) * (LANES / PARTS);
+        for (var i = 0u; i < LANES / PARTS; i++) {
+            total += partial[base + i];
+        }
+    }
+    workgroupBarrier();
+    if lane < SUMS * PARTS {
+        partial[(lane / PARTS) * LANES + lane % PARTS] = total;
+    }
+    workgroupBarrier();
+#endif
+    if lane < ROWS && first + lane < p.rows {
+        var a = 0.0;
+        var b = 0.0;
+        for (var i = 0u; i < parts; i++) {
+            a += partial[lane * LANES + i];
+#if FORM_gated
+            b += partial[(ROWS + lane) * LANES + i];
+#endif
+        }
+        finish(first + lane, group.y, a, b);
+    }
+}
+#endif
