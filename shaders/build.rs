@@ -12,9 +12,7 @@ use build::preprocess::Sources;
 fn main() -> ExitCode {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    for input in ["build.rs", "build"] {
-        println!("cargo::rerun-if-changed={input}");
-    }
+    // Nothing is printed for Cargo: it then runs this again when any file of the package changes, new kernels included.
     match run(&root, &out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -35,16 +33,12 @@ fn run(root: &Path, out: &Path) -> Result<(), String> {
     write(&out.join("table.rs"), &build::generate::rust(&table))
 }
 
-/// Adds the WGSL files of a folder, and has Cargo watch the folder and them.
+/// Adds the WGSL files of a folder.
 fn read(root: &Path, folder: &str, sources: &mut Sources) -> io::Result<()> {
-    if !folder.is_empty() {
-        println!("cargo::rerun-if-changed={folder}");
-    }
     for entry in fs::read_dir(root.join(folder))? {
         let path = entry?.path();
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         if name.ends_with(".wgsl") {
-            println!("cargo::rerun-if-changed={folder}{name}");
             sources.insert(format!("{folder}{name}"), fs::read_to_string(&path)?);
         }
     }

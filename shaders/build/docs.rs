@@ -15,7 +15,9 @@ pub(crate) fn read(sources: &Sources, expanded: &Expanded) -> Docs {
     for (line, (file, number)) in expanded.text.lines().zip(&expanded.origins) {
         let line = line.trim();
         let name = if let Some((_, declaration)) = line.split_once("var<") {
-            declaration.split_once('>').and_then(|(_, rest)| word_before_colon(rest))
+            declaration
+                .split_once('>')
+                .and_then(|(_, rest)| word_before_colon(rest))
         } else if in_params {
             word_before_colon(line).map(|name| format!("p.{name}"))
         } else {

@@ -98,12 +98,7 @@ fn write_axis(out: &mut String, axis: &Axis) -> std::fmt::Result {
 }
 
 fn write_kernels(out: &mut String, table: &Table) -> std::fmt::Result {
-    let variants = || {
-        table
-            .files
-            .iter()
-            .flat_map(|f| f.variants.iter().map(move |v| (f, v)))
-    };
+    let variants = || table.files.iter().flat_map(|f| f.variants.iter().map(move |v| (f, v)));
     writeln!(out, "/// Every variant of every kernel.")?;
     writeln!(out, "pub static KERNELS: [Kernel; {}] = [", variants().count())?;
     for (index, (file, variant)) in variants().enumerate() {
@@ -149,8 +144,10 @@ fn write_modules(out: &mut String, table: &Table) -> std::fmt::Result {
     for file in &table.files {
         let Some(variant) = file.variants.first() else { continue };
         for line in &file.header.docs {
-            writeln!(out, "/// {line}")?;
+            writeln!(out, "#[doc = {line:?}]")?;
         }
+        // Formulas have brackets.
+        writeln!(out, "#[allow(rustdoc::broken_intra_doc_links)]")?;
         writeln!(out, "pub mod {} {{", file.name)?;
         writeln!(out, "use super::*;")?;
         write_params(out, &variant.reflection)?;
@@ -200,11 +197,7 @@ fn write_bindings(out: &mut String, reflection: &Reflection) -> std::fmt::Result
     for binding in bindings {
         let access = if binding.writable { "written" } else { "read" };
         let text = format!("({access}) {}", docs_or_name(&binding.docs, &binding.name));
-        writeln!(
-            out,
-            "    #[doc = {text:?}]\n    pub {}: T,",
-            identifier(&binding.name)
-        )?;
+        writeln!(out, "    #[doc = {text:?}]\n    pub {}: T,", identifier(&binding.name))?;
     }
     let fields: Vec<String> = bindings
         .iter()
@@ -236,7 +229,10 @@ fn write_functions(out: &mut String, file: &File, all: &[Axis], first: usize) ->
         let argument = identifier(&axis.name.to_ascii_lowercase());
         write!(arguments, "{argument}: {}, ", type_name(&axis.name))?;
         write!(names, "{argument}, ")?;
-        let whole = all.iter().find(|a| a.name == axis.name).map_or(&axis.values, |a| &a.values);
+        let whole = all
+            .iter()
+            .find(|a| a.name == axis.name)
+            .map_or(&axis.values, |a| &a.values);
         let places = fallback(whole, &axis.values);
         let name = &axis.name;
         writeln!(tables, "    const {name}: [usize; {}] = {places:?};", places.len())?;

@@ -60,7 +60,10 @@ pub(crate) fn table(sources: &Sources) -> Result<Table, Report> {
         }
     }
     let axes = header::merge(headers.iter().map(|(_, _, header)| header)).unwrap_or_else(|names| {
-        let message = format!("kernels give the values of {} in contradicting orders", names.join(", "));
+        let message = format!(
+            "kernels give the values of {} in contradicting orders",
+            names.join(", ")
+        );
         report.say("", &message);
         Vec::new()
     });

@@ -179,11 +179,7 @@ impl State<'_> {
                 None => (false, term),
             };
             if flag.is_empty() {
-                self.fault(
-                    file,
-                    line,
-                    format!("a flag is missing in the condition `{condition}`"),
-                );
+                self.fault(file, line, format!("a flag is missing in the condition `{condition}`"));
             } else if !self.flags.known.contains(flag) {
                 self.fault(
                     file,

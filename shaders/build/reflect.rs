@@ -78,9 +78,10 @@ fn entry(checked: &Checked, wrong: &mut Vec<String>) -> [u32; 3] {
         ));
     }
     let usage = info.get_entry_point(0);
-    let shared = module.global_variables.iter().filter(|(handle, variable)| {
-        variable.space == AddressSpace::WorkGroup && !usage[*handle].is_empty()
-    });
+    let shared = module
+        .global_variables
+        .iter()
+        .filter(|(handle, variable)| variable.space == AddressSpace::WorkGroup && !usage[*handle].is_empty());
     // As wgpu counts: each variable rounded up to 16 bytes.
     let bytes: u32 = shared
         .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()).next_multiple_of(16))
@@ -175,7 +176,9 @@ fn members(ty: &naga::Type, module: &naga::Module, docs: &Docs, wrong: &mut Vec<
 
 /// Variants of one file whose interface is not that of the first: host code binds all of them the same way.
 pub(crate) fn disagreements(path: &str, variants: &[Variant]) -> Vec<Fault> {
-    let Some(first) = variants.first() else { return Vec::new() };
+    let Some(first) = variants.first() else {
+        return Vec::new();
+    };
     let interface = |variant: &Variant| {
         let Reflection { members, bindings, .. } = &variant.reflection;
         let members: Vec<_> = members.iter().map(|m| (m.name.clone(), m.ty)).collect();
