@@ -3,9 +3,6 @@
 //! FORM gated: the matrix holds `rows` gate rows, then `rows` up rows; y = silu(gate x) · (up x).
 //! Bound on a GPU by reading the weights once: neighbouring invocations read neighbouring groups of four of one row.
 //! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial plain subgroup
-#if STYLE_subgroup
-enable subgroups;
-#endif
 
 struct Params {
     // Outputs of this matrix (shard), and where they begin in a row of y.
