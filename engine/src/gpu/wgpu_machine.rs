@@ -215,10 +215,11 @@ impl WgpuMachine {
         for (i, (dispatch, offset)) in recording.dispatches.iter().zip(offsets).enumerate() {
             if pass.is_none() || self.profile.is_some() {
                 drop(pass.take());
-                pass = Some(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                let descriptor = wgpu::ComputePassDescriptor {
                     label: None,
                     timestamp_writes: self.profile.as_ref().and_then(|profile| profile.writes(i)),
-                }));
+                };
+                pass = Some(encoder.begin_compute_pass(&descriptor).forget_lifetime());
             }
             let Some(pass) = &mut pass else { continue };
             let (pipeline, group) = self
