@@ -42,6 +42,7 @@ enum Command {
     Inspect(commands::inspect::Args),
     Render(commands::render::Args),
     Devices(commands::devices::Args),
+    Convert(commands::convert::Args),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +70,7 @@ fn run() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Render(args) => commands::render::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
+        Command::Convert(args) => commands::convert::run(&args),
     };
     match outcome {
         Ok(code) => code,
