@@ -129,6 +129,7 @@ const TILE: u32 = 32u;
 const MAX_HEAD_DIM4: u32 = 64u;
 // Dimensions of the result that one invocation sums, at most.
 const DIMS: u32 = 4u;
+const NOWHERE: u32 = 0xffffffffu;
 
 var<workgroup> tile_q: array<vec4<f32>, ROWS * MAX_HEAD_DIM4>;
 var<workgroup> tile_w: array<f32, ROWS * TILE>;
@@ -157,11 +158,19 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     }
     // What the rows of this tile see together. (Spans are read again rather than shared: the bounds of the loop must be
     // known to be the same for all invocations.)
-    var span = spans[first_row / p.group];
-    for (var i = first_row / p.group + 1u; i <= (first_row + live - 1u) / p.group; i++) {
+    var span = vec4<u32>(NOWHERE, 0u, NOWHERE, 0u);
+    for (var i = first_row / p.group; i <= (first_row + live - 1u) / p.group; i++) {
         let other = spans[i];
-        span = vec4<u32>(min(span.x, other.x), max(span.y, other.y), min(span.z, other.z), max(span.w, other.w));
+        // An empty range says nothing about where it would be.
+        if other.x < other.y {
+            span = vec4<u32>(min(span.x, other.x), max(span.y, other.y), span.z, span.w);
+        }
+        if other.z < other.w {
+            span = vec4<u32>(span.x, span.y, min(span.z, other.z), max(span.w, other.w));
+        }
     }
+    span = vec4<u32>(min(span.x, span.y), span.y, min(span.z, span.w), span.w);
+    let in_first = span.y - span.x;
     let total = (span.y - span.x) + (span.w - span.z);
     let length = (total + p.splits - 1u) / p.splits;
     let first = min(split * length, total);
@@ -175,7 +184,8 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
             let index = base + e % TILE;
             let slot = slot_of(span, min(index, last - 1u));
             let mine = row_span[row];
-            let seen = index < last && ((slot >= mine.x && slot < mine.y) || (slot >= mine.z && slot < mine.w));
+            let bounds = select(mine.zw, mine.xy, index < in_first);
+            let seen = index < last && slot >= bounds.x && slot < bounds.y;
             var score = NEVER;
             if seen {
                 let at = slot * p.kv_stride4 + p.k_offset4 + kv_head * p.head_dim4;

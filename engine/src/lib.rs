@@ -8,6 +8,8 @@ pub mod config;
 pub mod context;
 pub mod cost;
 mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 #[cfg(feature = "burn")]
 pub mod model;
 pub mod page;

@@ -1,6 +1,6 @@
 //! Writing safetensors: one tensor in memory at a time, files that appear whole or not at all.
 
-use super::read::not_finite;
+use super::stored::first;
 use super::{AtomicFile, INDEX, SINGLE, TensorSpec};
 use crate::{Error, Result};
 use half::slice::HalfFloatSliceExt;
@@ -171,11 +171,9 @@ fn write_tensor(file: &mut AtomicFile, spec: &TensorSpec, dtype: Dtype, values: 
         );
         return Err(Error::Argument(what));
     }
-    if let Some(at) = not_finite(values) {
-        return Err(Error::NotFinite(format!(
-            "tensor {} holds {} at value {at}",
-            spec.name, values[at]
-        )));
+    if let Some((at, value)) = first(values, |v| !v.is_finite()) {
+        let what = format!("tensor {} holds {value} at value {at}", spec.name);
+        return Err(Error::NotFinite(what));
     }
     match dtype {
         Dtype::F32 => file.write(bytemuck::cast_slice(values)),

@@ -31,6 +31,8 @@ pub use file::SavedSession;
 pub use fingerprint::fingerprint;
 pub use generate::Session;
 pub use ops::PartKind;
+#[cfg(feature = "gpu")]
+pub(crate) use ops::cannot_fold;
 pub use sampler::{Drawn, REPETITION_WINDOW, Sampler, Sampling, log_softmax};
 pub use score::{Score, ScoreMode, score};
 pub use settings::Settings;

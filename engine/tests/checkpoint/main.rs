@@ -5,6 +5,7 @@ mod files;
 mod initial;
 mod names;
 mod shards;
+mod stored;
 
 use folio_engine::Error;
 use folio_engine::checkpoint::{Dtype, init_tensor, tensors, write};
