@@ -1,0 +1,111 @@
+// The likeliest token, and the sum that probabilities are fractions of. Part of sample.wgsl.
+
+struct Tally {
+    // Of raw logits: the largest, and the sum of e^(x - largest); 0 while there are none.
+    largest: f32,
+    sum: f32,
+    // After penalties and bans: the largest, and its id; NONE while there is none.
+    best: f32,
+    id: u32,
+    flags: u32,
+}
+
+fn count(tally: ptr<function, Tally>, x: f32) {
+    if (*tally).sum == 0.0 {
+        (*tally).largest = x;
+        (*tally).sum = 1.0;
+    } else if x > (*tally).largest {
+        (*tally).sum = (*tally).sum * exp(max((*tally).largest - x, -100.0)) + 1.0;
+        (*tally).largest = x;
+    } else {
+        (*tally).sum += exp(max(x - (*tally).largest, -100.0));
+    }
+}
+
+fn offer(tally: ptr<function, Tally>, x: f32, id: u32) {
+    if (*tally).id == NONE || x > (*tally).best || (x == (*tally).best && id < (*tally).id) {
+        (*tally).best = x;
+        (*tally).id = id;
+    }
+}
+
+fn merge(tally: ptr<function, Tally>, part: vec4<u32>) {
+    let largest = bitcast<f32>(part.x);
+    let sum = bitcast<f32>(part.y);
+    if sum > 0.0 {
+        let now = select((*tally).largest, largest, (*tally).sum == 0.0 || largest > (*tally).largest);
+        (*tally).sum = (*tally).sum * exp(max((*tally).largest - now, -100.0)) + sum * exp(max(largest - now, -100.0));
+        (*tally).largest = now;
+    }
+    if part.w != NONE {
+        offer(tally, bitcast<f32>(part.z), part.w);
+    }
+}
+
+fn packed(tally: Tally) -> vec4<u32> {
+    return vec4<u32>(bitcast<u32>(tally.largest), bitcast<u32>(tally.sum), bitcast<u32>(tally.best), tally.id);
+}
+
+// Takes special logits out (into `saved`), and tallies them and all others; everyone gets the whole tally.
+fn tally_all(lane: u32) -> Tally {
+    const EMPTY = Tally(0.0, 0.0, -3.4028234e38, NONE, 0u);
+    var tally = EMPTY;
+    var odd = false;
+    let special = entries();
+    if special > 0u {
+        for (var e = lane; e < special; e += LANES) {
+            let id = entry_id(e);
+            var owns = id < p.vocab;
+            for (var other = 0u; other < e; other++) {
+                owns = owns && entry_id(other) != id;
+            }
+            saved[e] = SKIP;
+            if owns {
+                let bits = logits[id];
+                logits[id] = SKIP;
+                saved[e] = bits;
+                if finite(bits) {
+                    let x = bitcast<f32>(bits);
+                    count(&tally, x);
+                    if e >= p.banned && finite(bitcast<u32>(penalised(x))) {
+                        offer(&tally, penalised(x), id);
+                    }
+                } else {
+                    odd = true;
+                }
+            }
+        }
+        storageBarrier();
+        workgroupBarrier();
+    }
+    for (var id = lane; id < p.vocab; id += LANES) {
+        let bits = logits[id];
+        if finite(bits) {
+            let x = bitcast<f32>(bits);
+            count(&tally, x);
+            offer(&tally, x, id);
+        } else if bits != SKIP {
+            odd = true;
+        }
+    }
+    parts[lane] = packed(tally);
+    odds[lane] = select(0u, NOT_FINITE, odd);
+    workgroupBarrier();
+    if lane < GROUPS {
+        tally = EMPTY;
+        for (var i = 0u; i < GROUP; i++) {
+            merge(&tally, parts[lane * GROUP + i]);
+        }
+        parts[lane * GROUP] = packed(tally);
+        for (var i = 1u; i < GROUP; i++) {
+            odds[lane * GROUP] |= odds[lane * GROUP + i];
+        }
+    }
+    workgroupBarrier();
+    tally = EMPTY;
+    for (var i = 0u; i < GROUPS; i++) {
+        merge(&tally, parts[i * GROUP]);
+        tally.flags |= odds[i * GROUP];
+    }
+    return tally;
+}
