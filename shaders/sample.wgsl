@@ -130,7 +130,7 @@ fn finish(id: u32, tally: Tally) {
 fn finish_without(tally: Tally) {
     result[0] = 0u;
     result[1] = 0u;
-    result[2] = bitcast<u32>(tally.largest);
+    result[2] = select(0u, bitcast<u32>(tally.largest), tally.sum > 0.0);
     result[3] = tally.flags | NOTHING;
 }
 

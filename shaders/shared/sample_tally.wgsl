@@ -1,5 +1,8 @@
 // The likeliest token, and the sum that probabilities are fractions of. Part of sample.wgsl.
 
+// Below every logit that is counted.
+const LOWEST: f32 = -3.4028234e38;
+
 struct Tally {
     // Of raw logits: the largest, and the sum of e^(x - largest); 0 while there are none.
     largest: f32,
@@ -10,16 +13,14 @@ struct Tally {
     flags: u32,
 }
 
-fn count(tally: ptr<function, Tally>, x: f32) {
-    if (*tally).sum == 0.0 {
-        (*tally).largest = x;
-        (*tally).sum = 1.0;
-    } else if x > (*tally).largest {
-        (*tally).sum = (*tally).sum * exp(max((*tally).largest - x, -100.0)) + 1.0;
-        (*tally).largest = x;
-    } else {
-        (*tally).sum += exp(max(x - (*tally).largest, -100.0));
-    }
+// Counts up to four logits: LOWEST stands for none.
+fn count(tally: ptr<function, Tally>, x: vec4<f32>, largest: f32) {
+    let now = max((*tally).largest, largest);
+    // Differences of huge numbers may overflow; what is 100 nats down is nothing anyway.
+    let weights = exp(max(x - now, vec4<f32>(-100.0)));
+    let sum = (weights.x + weights.y) + (weights.z + weights.w);
+    (*tally).sum = (*tally).sum * exp(max((*tally).largest - now, -100.0)) + sum;
+    (*tally).largest = now;
 }
 
 fn offer(tally: ptr<function, Tally>, x: f32, id: u32) {
@@ -33,7 +34,7 @@ fn merge(tally: ptr<function, Tally>, part: vec4<u32>) {
     let largest = bitcast<f32>(part.x);
     let sum = bitcast<f32>(part.y);
     if sum > 0.0 {
-        let now = select((*tally).largest, largest, (*tally).sum == 0.0 || largest > (*tally).largest);
+        let now = max((*tally).largest, largest);
         (*tally).sum = (*tally).sum * exp(max((*tally).largest - now, -100.0)) + sum * exp(max(largest - now, -100.0));
         (*tally).largest = now;
     }
@@ -48,7 +49,7 @@ fn packed(tally: Tally) -> vec4<u32> {
 
 // Takes special logits out (into `saved`), and tallies them and all others; everyone gets the whole tally.
 fn tally_all(lane: u32) -> Tally {
-    const EMPTY = Tally(0.0, 0.0, -3.4028234e38, NONE, 0u);
+    const EMPTY = Tally(LOWEST, 0.0, LOWEST, NONE, 0u);
     var tally = EMPTY;
     var odd = false;
     let special = entries();
@@ -66,7 +67,7 @@ fn tally_all(lane: u32) -> Tally {
                 saved[e] = bits;
                 if finite(bits) {
                     let x = bitcast<f32>(bits);
-                    count(&tally, x);
+                    count(&tally, vec4<f32>(x, LOWEST, LOWEST, LOWEST), x);
                     if e >= p.banned && finite(bitcast<u32>(penalised(x))) {
                         offer(&tally, penalised(x), id);
                     }
@@ -78,14 +79,25 @@ fn tally_all(lane: u32) -> Tally {
         storageBarrier();
         workgroupBarrier();
     }
-    for (var id = lane; id < p.vocab; id += LANES) {
-        let bits = logits[id];
-        if finite(bits) {
-            let x = bitcast<f32>(bits);
-            count(&tally, x);
-            offer(&tally, x, id);
-        } else if bits != SKIP {
-            odd = true;
+    // Four at a time: their loads wait together.
+    for (var id = lane; id < p.vocab; id += 4u * LANES) {
+        let all = id + LANES * vec4<u32>(0u, 1u, 2u, 3u);
+        let there = all < vec4<u32>(p.vocab);
+        let at = select(vec4<u32>(id), all, there);
+        let bits = vec4<u32>(logits[id], logits[at.y], logits[at.z], logits[at.w]);
+        let fine = (bits & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
+        odd = odd || any(!fine & (bits != vec4<u32>(SKIP)));
+        let x = select(vec4<f32>(LOWEST), bitcast<vec4<f32>>(bits), fine & there);
+        let largest = max(max(x.x, x.y), max(x.z, x.w));
+        if any(fine & there) {
+            count(&tally, x, largest);
+            if tally.id == NONE || largest >= tally.best {
+                for (var i = 0u; i < 4u; i++) {
+                    if fine[i] && there[i] {
+                        offer(&tally, x[i], all[i]);
+                    }
+                }
+            }
         }
     }
     parts[lane] = packed(tally);
