@@ -5,8 +5,12 @@
 
 mod atomic;
 mod blocks;
+mod convert;
+mod encode;
+mod folder;
 mod header;
 mod init;
+mod layout;
 mod names;
 mod read;
 mod stored;
@@ -14,11 +18,13 @@ mod values;
 mod write;
 
 pub use atomic::AtomicFile;
+pub use convert::{Converted, convert};
+pub use encode::TensorWriter;
 pub use init::init_tensor;
 pub use names::{TensorSpec, tensors, text_prefix};
 pub use read::Checkpoint;
 pub use stored::StoredType;
-pub use write::{Dtype, write, write_shards};
+pub use write::{Dtype, write, write_shards, write_stored};
 
 /// The single weights file of a checkpoint folder.
 const SINGLE: &str = "model.safetensors";

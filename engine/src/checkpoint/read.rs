@@ -31,6 +31,11 @@ impl Source {
 }
 
 impl Checkpoint {
+    /// Whether `dir` has weights at all: `model.safetensors`, or the index of shards.
+    pub fn is_in(dir: &Path) -> bool {
+        [SINGLE, INDEX].iter().any(|name| dir.join(name).exists())
+    }
+
     /// Opens `model.safetensors` or the shards of `model.safetensors.index.json` in `dir`.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! How values lie in a file: types, their bytes, decoding.
 
+use super::TensorSpec;
 use super::blocks::{VALUES, q4_0, q8_0};
 use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
@@ -48,6 +49,17 @@ impl StoredType {
             (columns / values).checked_mul(bytes)
         } else {
             None
+        }
+    }
+
+    /// How `spec` is stored in a folder of this type. In a quantised one, matrices whose rows are whole blocks are
+    /// quantised; other matrices stay f16, and vectors and the position embedding f32.
+    pub fn of(self, spec: &TensorSpec) -> Self {
+        match (self.is_quantised(), spec.is_matrix()) {
+            (false, _) => self,
+            (true, true) if self.row_bytes(spec.columns()).is_some() => self,
+            (true, true) => Self::F16,
+            (true, false) => Self::F32,
         }
     }
 

@@ -55,7 +55,7 @@ impl TwinMachine {
             for (binding, words) in call.kernel.bindings.iter().zip(&mut taken) {
                 data.push(match binding.access {
                     Access::Read => Data::Read(words),
-                    Access::ReadWrite => Data::Write(Arc::make_mut(words)),
+                    Access::ReadWrite => Data::Write(Arc::<Vec<u32>>::make_mut(words).as_mut_slice()),
                 });
             }
             let done = twins::run(call.kernel, &call.params, &mut data, dispatch.grid);

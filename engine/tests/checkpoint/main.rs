@@ -1,5 +1,6 @@
 //! Checkpoints on disk: what is written is read back, what is damaged is refused, nothing half-written is left.
 
+mod convert;
 mod damage;
 mod files;
 mod initial;
