@@ -173,6 +173,16 @@ impl Session {
         self.driver.runner.context()
     }
 
+    /// Tokens of given text that were not read; not 0 after the end only when they did not fit or the text was cancelled.
+    pub fn unread_tokens(&self) -> usize {
+        if self.written_now > 0 {
+            // All of it was read before the first token was drawn; the last token drawn is not given text.
+            return 0;
+        }
+        let waiting: usize = self.parts.iter().map(|part| part.ids.len()).sum();
+        self.driver.tokens.len() - self.driver.cursor + waiting
+    }
+
     /// Whether given text is still waiting to be read.
     pub(super) fn unread_parts(&self) -> bool {
         !self.parts.is_empty()

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use clap::builder::RangedU64ValueParser;
 use folio_engine::config::Config;
 use folio_engine::cost::{Load, Parameters, Plan, Side, kv_bytes_per_slot, parameters, plan};
 
@@ -19,13 +20,14 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Plan memory and FLOPs for a prompt of N tokens, full against folded.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = countable())]
     tokens: Option<usize>,
     /// Tokens to generate after the prompt, in the plan.
     #[arg(
         long,
         value_name = "N",
         allow_negative_numbers = true,
+        value_parser = countable(),
         default_value_t = 0,
         requires = "tokens"
     )]
@@ -33,6 +35,11 @@ pub(crate) struct Args {
     /// JSON instead of tables.
     #[arg(long)]
     json: bool,
+}
+
+/// Numbers of tokens that a plan, which goes page by page, is done with in seconds.
+fn countable() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=1_000_000_000)
 }
 
 /// A row of the plan: its name, its number, and how that is written.
