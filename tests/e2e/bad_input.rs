@@ -202,11 +202,15 @@ fn results_that_cannot_be_written_are_told_before_the_work() {
 }
 
 #[test]
-fn plans_that_would_take_for_ever() {
+fn plans_beyond_counting() {
     let place = Place::new();
     let tokens = usize::MAX.to_string();
-    place.fails(&["inspect", "--tokens", &tokens], 2, "1000000000");
-    place.fails(&["inspect", "--tokens", "9", "--new-tokens", &tokens], 2, "1000000000");
+    place.fails(&["inspect", "--tokens", &tokens], 2, "1000000000000");
+    place.fails(
+        &["inspect", "--tokens", "9", "--new-tokens", &tokens],
+        2,
+        "1000000000000",
+    );
 }
 
 #[test]

@@ -37,9 +37,9 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Numbers of tokens that a plan, which goes page by page, is done with in seconds.
+/// Numbers of tokens whose slots and bytes can be counted.
 fn countable() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(0..=1_000_000_000)
+    RangedU64ValueParser::new().range(0..=1_000_000_000_000)
 }
 
 /// A row of the plan: its name, its number, and how that is written.
