@@ -76,7 +76,13 @@ fn main() {
                     out_scale: 1.0,
                     ..Default::default()
                 };
-                let call = mat_mul::call(Weight::F16, form, style, params, mat_mul::Bindings { weights: w, x, bias, y });
+                let call = mat_mul::call(
+                    Weight::F16,
+                    form,
+                    style,
+                    params,
+                    mat_mul::Bindings { weights: w, x, bias, y },
+                );
                 let grid = [
                     (rows as u32).div_ceil(call.kernel.constant("ROWS")) as usize,
                     (tokens as u32).div_ceil(call.kernel.constant("TOKENS")) as usize,
@@ -86,7 +92,13 @@ fn main() {
                 (0..4).for_each(|_| rec.dispatch(call.clone(), grid));
                 let products = if form == Form::Gated { 2 } else { 1 };
                 let work = (2 * products * tokens * rows * inputs) as f64 * 1e-9;
-                cases.push((format!("mat_mul {form_name} {style} {tokens}×{rows}×{inputs}"), work, "GFLOP/s", rec, 4));
+                cases.push((
+                    format!("mat_mul {form_name} {style} {tokens}×{rows}×{inputs}"),
+                    work,
+                    "GFLOP/s",
+                    rec,
+                    4,
+                ));
             }
             for (rows, inputs) in [(512, 256), (4096, 256), (1536, 576), (49152, 576)] {
                 if form == Form::Gated && rows > 2000 {
@@ -99,7 +111,13 @@ fn main() {
                     out_scale: 1.0,
                     ..Default::default()
                 };
-                let call = mat_vec::call(Weight::F16, form, style, params, mat_vec::Bindings { weights: w, x, bias, y });
+                let call = mat_vec::call(
+                    Weight::F16,
+                    form,
+                    style,
+                    params,
+                    mat_vec::Bindings { weights: w, x, bias, y },
+                );
                 let grid = [(rows as u32).div_ceil(call.kernel.constant("ROWS")) as usize, 1, 1];
                 let mut rec = Recording::default();
                 (0..8).for_each(|_| rec.dispatch(call.clone(), grid));
@@ -126,16 +144,40 @@ fn main() {
                 scale: 0.125,
                 ..Default::default()
             };
-            let call = visual_attention::call(style, params, visual_attention::Bindings { q: x, k: w, v: bias, spans, y, stats: bench.machine.create("stats", 1 << 20).expect("room") });
-            bench.machine.upload(spans, 0, bytemuck::cast_slice(&[0u32, slots, 0, 0])).expect("upload");
+            let call = visual_attention::call(
+                style,
+                params,
+                visual_attention::Bindings {
+                    q: x,
+                    k: w,
+                    v: bias,
+                    spans,
+                    y,
+                    stats: bench.machine.create("stats", 1 << 20).expect("room"),
+                },
+            );
+            bench
+                .machine
+                .upload(spans, 0, bytemuck::cast_slice(&[0u32, slots, 0, 0]))
+                .expect("upload");
             let grid = match style {
-                Style::Serial => [(heads as usize).div_ceil(call.kernel.constant("LANES") as usize), splits as usize, 1],
+                Style::Serial => [
+                    (heads as usize).div_ceil(call.kernel.constant("LANES") as usize),
+                    splits as usize,
+                    1,
+                ],
                 _ => [1, kv_heads as usize, splits as usize],
             };
             let mut rec = Recording::default();
             (0..8).for_each(|_| rec.dispatch(call.clone(), grid));
             let bytes = (2 * slots * kv_heads * dim * 4) as f64 * 1e-9;
-            cases.push((format!("attention {style} 9 heads of 3, {slots} slots"), bytes, "GB/s", rec, 8));
+            cases.push((
+                format!("attention {style} 9 heads of 3, {slots} slots"),
+                bytes,
+                "GB/s",
+                rec,
+                8,
+            ));
         }
     }
     let mut times = vec![Vec::new(); cases.len()];
