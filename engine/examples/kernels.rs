@@ -161,11 +161,7 @@ fn main() {
                 .upload(spans, 0, bytemuck::cast_slice(&[0u32, slots, 0, 0]))
                 .expect("upload");
             let grid = match style {
-                Style::Serial => [
-                    (heads as usize).div_ceil(call.kernel.constant("LANES") as usize),
-                    splits as usize,
-                    1,
-                ],
+                Style::Serial => [((kv_heads * splits) as usize).div_ceil(8), 1, 1],
                 _ => [1, kv_heads as usize, splits as usize],
             };
             let mut rec = Recording::default();
