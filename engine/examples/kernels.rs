@@ -3,6 +3,9 @@
 //! Weights are f16. For every style that the adapter has: GFLOP/s of `mat_mul`, GB/s of `mat_vec` and of attention for one
 //! query. Medians of interleaved rounds, in seconds of wall time.
 
+// A program for the terminal.
+#![allow(clippy::print_stdout)]
+
 use folio_engine::gpu::{Buffer, GpuOptions, Machine, Recording, Slice, Style, WgpuMachine};
 use folio_shaders::{Form, Weight, mat_mul, mat_vec, visual_attention};
 use std::time::Instant;
