@@ -21,7 +21,7 @@ mod vist2;
 
 pub use build::Source;
 pub use forward::Hidden;
-pub use fused::{AttentionPlan, Fused};
+pub use fused::{AttentionPlan, Fused, Prefix, Seen};
 pub use linear::Linear;
 pub use packed::{DocumentTokens, Packed, Target};
 pub use params::{named_params, visit_params};

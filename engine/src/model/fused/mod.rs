@@ -11,10 +11,16 @@ mod cpu;
 mod flex;
 #[cfg(feature = "train")]
 mod flex_autodiff;
+mod plain;
+mod prefix;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
 
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive, activation, backend::Backend};
 use std::sync::Arc;
+
+pub use self::prefix::Prefix;
 
 /// Who sees whom in a packed batch, as prefix lengths; see [`super::Packed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +35,17 @@ pub struct AttentionPlan {
     pub chunk_len: usize,
     /// Memory slots that chunk `c` of document `d` sees: `[d · n + c]`.
     pub seen: Vec<usize>,
+}
+
+/// A buffer of keys and values, each `[kv_heads, capacity, head_dim]`, and which of its rows are seen.
+#[derive(Debug)]
+pub struct Seen<B: Backend> {
+    /// Keys.
+    pub k: FloatTensor<B>,
+    /// Values.
+    pub v: FloatTensor<B>,
+    /// The rows that each query sees.
+    pub seen: Prefix,
 }
 
 /// A backend with fused operations.
@@ -81,6 +98,20 @@ pub trait Fused: Backend {
         _plan: &Arc<AttentionPlan>,
     ) -> Option<FloatTensor<Self>> {
         None
+    }
+
+    /// Attention of new elements over KV buffers: `q`, `[n, heads, head_dim]` (scaled), to `[n, heads, head_dim]`. Every
+    /// query must see a row of some buffer; rows that nobody sees are not read.
+    fn attend(q: FloatTensor<Self>, buffers: Vec<Seen<Self>>) -> FloatTensor<Self> {
+        plain::attend::<Self>(q, buffers)
+    }
+
+    /// `buffer`, `[heads, capacity, head_dim]`, with `rows`, `[heads, n, head_dim]`, from row `at` on. In place where the
+    /// backend can, if nobody else holds the buffer.
+    fn write_rows(buffer: FloatTensor<Self>, rows: FloatTensor<Self>, at: usize) -> FloatTensor<Self> {
+        let (buffer, rows) = (wrap::<Self, 3>(buffer), wrap::<Self, 3>(rows));
+        let [heads, n, head_dim] = rows.dims();
+        unwrap(buffer.slice_assign([0..heads, at..at + n, 0..head_dim], rows))
     }
 }
 
