@@ -71,7 +71,11 @@ pub(crate) fn each(name: &str, test: impl Fn(&Adapter)) {
 fn note(report: &AdapterReport, test: &str) {
     println!("{test} ran on {} ({})", report.name, report.backend);
     if let Some(path) = std::env::var_os("FOLIO_GPU_LOG") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
         // One write, so that lines of tests that run beside each other do not mix.
         file.write_all(format!("{} ({})\t{test}\n", report.name, report.backend).as_bytes())
             .unwrap();

@@ -117,7 +117,14 @@ fn bundled() -> PathBuf {
 fn on_bundled(adapter: &Adapter) -> GpuRunner<folio_engine::gpu::WgpuMachine> {
     let (dir, machine) = (bundled(), adapter.open(Style::Serial));
     let config = Config::load(&dir).unwrap();
-    GpuRunner::new(machine, &config, Box::new(Checkpoint::open(&dir).unwrap()), 0, &mut |_, _| {}).unwrap()
+    GpuRunner::new(
+        machine,
+        &config,
+        Box::new(Checkpoint::open(&dir).unwrap()),
+        0,
+        &mut |_, _| {},
+    )
+    .unwrap()
 }
 
 #[test]
@@ -152,7 +159,11 @@ fn the_bundled_model_writes_the_same_256_tokens_over_folds() {
     let tell = |runner| story::tell(runner, &tokenizer, &text, 256, Sampling::default(), &mut |_| {}).unwrap();
     let right = tell(load_cpu(&dir, &config, &mut |_| {}).unwrap());
     assert_eq!(right.tokens.len(), 256);
-    assert!(right.folds.iter().filter(|&&at| at > 0).count() >= 2, "{:?}", right.folds);
+    assert!(
+        right.folds.iter().filter(|&&at| at > 0).count() >= 2,
+        "{:?}",
+        right.folds
+    );
     each("the_bundled_model_writes_the_same_256_tokens_over_folds", |adapter| {
         story::same(&tell(Box::new(on_bundled(adapter))), &right, &adapter.report.name);
     });
@@ -164,7 +175,14 @@ fn random_models_write_the_same_256_tokens_over_folds() {
         for (i, (name, config)) in models::all().iter().enumerate().step_by(3) {
             let seed = 40 + i as u64;
             let tell = |runner| {
-                story::tell(runner, &story::bytes(), "Once upon a time, there.", 256, Sampling::default(), &mut |_| {})
+                story::tell(
+                    runner,
+                    &story::bytes(),
+                    "Once upon a time, there.",
+                    256,
+                    Sampling::default(),
+                    &mut |_| {},
+                )
             };
             let right = tell(models::cpu(config, seed)).unwrap();
             let styles = adapter.styles();

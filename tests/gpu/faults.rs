@@ -25,11 +25,18 @@ fn tell(adapter: &Adapter, config: &Config, control: &Control) -> (Result<Story>
         seed: 9,
         ..Sampling::default()
     };
-    let told = story::tell(runner, &story::bytes(), PROMPT, 40, sampling, &mut |event| match event {
-        Event::Token { .. } => at.push((false, control.state().runs)),
-        Event::Folded { .. } => at.push((true, control.state().runs)),
-        _ => {}
-    });
+    let told = story::tell(
+        runner,
+        &story::bytes(),
+        PROMPT,
+        40,
+        sampling,
+        &mut |event| match event {
+            Event::Token { .. } => at.push((false, control.state().runs)),
+            Event::Folded { .. } => at.push((true, control.state().runs)),
+            _ => {}
+        },
+    );
     (told, at)
 }
 
@@ -66,7 +73,11 @@ fn a_lost_device_changes_no_token() {
             let (found, _) = tell(adapter, &config, &control);
             let what = format!("{}, lost at runs {losses:?} of {total}", adapter.report.name);
             let found = found.unwrap_or_else(|e| panic!("{what}: {e}"));
-            assert_eq!(control.state().renewals, losses.len() as u64, "{what}: devices made anew");
+            assert_eq!(
+                control.state().renewals,
+                losses.len() as u64,
+                "{what}: devices made anew"
+            );
             story::same(&found, &right, &what);
         }
     });
@@ -92,42 +103,51 @@ fn a_device_that_is_lost_again_and_again_ends_with_one_error() {
 
 #[test]
 fn too_little_memory_is_refused_with_the_numbers_before_anything_is_made() {
-    each("too_little_memory_is_refused_with_the_numbers_before_anything_is_made", |adapter| {
-        let config = models::base();
-        let plan = MemoryPlan::new(&config, models::source(&config, 1).as_ref(), 1024).unwrap();
-        let open = |memory: u64| {
-            let control = Control::new(Faults {
-                memory_bytes: Some(memory),
-                ..Faults::default()
-            });
-            let machine = Faulty::new(adapter.open(Style::Serial), &control);
-            let runner = GpuRunner::new(machine, &config, models::source(&config, 1), 0, &mut |_, _| {});
-            (runner, control)
-        };
-        let (refused, control) = open(plan.total() - 1);
-        let error = refused.unwrap_err().to_string();
-        let mib = |bytes: u64| format!("{} ", bytes.div_ceil(1 << 20));
-        for number in [plan.total(), plan.weights, plan.kv, plan.scratch] {
-            assert!(error.contains(&mib(number)), "{number}: {error}");
-        }
-        assert!(error.contains("1024 slots") && error.contains("--device cpu"), "{error}");
-        assert_eq!(control.state().created, 0, "buffers made before the refusal");
+    each(
+        "too_little_memory_is_refused_with_the_numbers_before_anything_is_made",
+        |adapter| {
+            let config = models::base();
+            let plan = MemoryPlan::new(&config, models::source(&config, 1).as_ref(), 1024).unwrap();
+            let open = |memory: u64| {
+                let control = Control::new(Faults {
+                    memory_bytes: Some(memory),
+                    ..Faults::default()
+                });
+                let machine = Faulty::new(adapter.open(Style::Serial), &control);
+                let runner = GpuRunner::new(machine, &config, models::source(&config, 1), 0, &mut |_, _| {});
+                (runner, control)
+            };
+            let (refused, control) = open(plan.total() - 1);
+            let error = refused.unwrap_err().to_string();
+            let mib = |bytes: u64| format!("{} ", bytes.div_ceil(1 << 20));
+            for number in [plan.total(), plan.weights, plan.kv, plan.scratch] {
+                assert!(error.contains(&mib(number)), "{number}: {error}");
+            }
+            assert!(
+                error.contains("1024 slots") && error.contains("--device cpu"),
+                "{error}"
+            );
+            assert_eq!(control.state().created, 0, "buffers made before the refusal");
 
-        // With just enough it runs, and takes what the plan says: buffers are rounded up to 16 bytes.
-        let (runner, control) = open(plan.total());
-        let mut runner = runner.unwrap();
-        let counts = runner.counts().unwrap();
-        let most = plan.total() + 16 * counts.buffers;
-        assert!((plan.total()..=most).contains(&counts.buffer_bytes), "{counts:?}, {plan:?}");
-        assert_eq!(counts.kv_bytes, plan.kv);
-        let created = control.state().created;
-        // Growing over the limit is refused, too, and the context stays.
-        runner.extend(&vec![5; 1000], Want::Nothing).unwrap();
-        let before = runner.context().clone();
-        let error = runner.extend(&[6; 100], Want::Last).unwrap_err().to_string();
-        assert!(error.contains("MiB are there"), "{error}");
-        assert_eq!((runner.context(), control.state().created), (&before, created));
-    });
+            // With just enough it runs, and takes what the plan says: buffers are rounded up to 16 bytes.
+            let (runner, control) = open(plan.total());
+            let mut runner = runner.unwrap();
+            let counts = runner.counts().unwrap();
+            let most = plan.total() + 16 * counts.buffers;
+            assert!(
+                (plan.total()..=most).contains(&counts.buffer_bytes),
+                "{counts:?}, {plan:?}"
+            );
+            assert_eq!(counts.kv_bytes, plan.kv);
+            let created = control.state().created;
+            // Growing over the limit is refused, too, and the context stays.
+            runner.extend(&vec![5; 1000], Want::Nothing).unwrap();
+            let before = runner.context().clone();
+            let error = runner.extend(&[6; 100], Want::Last).unwrap_err().to_string();
+            assert!(error.contains("MiB are there"), "{error}");
+            assert_eq!((runner.context(), control.state().created), (&before, created));
+        },
+    );
 }
 
 #[test]
@@ -230,7 +250,10 @@ fn an_adapter_with_wrong_numerics_is_refused() {
             control.state().falsify = Some(by);
             let error = self_test(Faulty::new(adapter.open(Style::Serial), &control)).unwrap_err();
             let text = error.to_string();
-            assert!(text.contains("computes wrongly") || matches!(error, Error::NotFinite(_)), "{text}");
+            assert!(
+                text.contains("computes wrongly") || matches!(error, Error::NotFinite(_)),
+                "{text}"
+            );
         }
         drop(machine);
         let error = now(WgpuMachine::open_at(99, crate::adapter::options())).unwrap_err();

@@ -1,8 +1,6 @@
 //! A machine around another that lies about its limits, loses its device or falsifies what it computed.
 
-use folio_engine::gpu::{
-    Buffer, Counts, Limits, Machine, Recording, Slice, Style, TwinMachine, WgpuMachine,
-};
+use folio_engine::gpu::{Buffer, Counts, Limits, Machine, Recording, Slice, Style, TwinMachine, WgpuMachine};
 use folio_engine::{Error, Result};
 use folio_shaders::Kernel;
 use std::collections::BTreeSet;

@@ -101,9 +101,14 @@ pub fn apply(runner: &mut dyn Runner, op: &Op) -> folio_engine::Result<Logits> {
 
 /// The largest deviation of a row of `found` from `right`, relative to that row's largest logit.
 pub fn deviation(found: &Logits, right: &Logits) -> f64 {
-    assert_eq!((found.rows(), found.vocab), (right.rows(), right.vocab), "shape of the logits");
+    assert_eq!(
+        (found.rows(), found.vocab),
+        (right.rows(), right.vocab),
+        "shape of the logits"
+    );
     let rows = (0..right.rows()).map(|i| {
-        let most = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, |a: f32, b| if b.is_nan() { b } else { a.max(b) });
+        let most =
+            |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, |a: f32, b| if b.is_nan() { b } else { a.max(b) });
         let off = most(&mut found.row(i).iter().zip(right.row(i)).map(|(a, b)| (a - b).abs()));
         f64::from(off / most(&mut right.row(i).iter().map(|b| b.abs())))
     });
@@ -124,9 +129,16 @@ pub fn follow(found: &mut dyn Runner, right: &mut dyn Runner, ops: &[Op], what: 
     for (i, op) in ops.iter().enumerate() {
         let b = apply(right, op).unwrap();
         let a = apply(found, op).unwrap();
-        assert_eq!(found.context(), right.context(), "{what}: books after operation {i}, {op:?}");
+        assert_eq!(
+            found.context(),
+            right.context(),
+            "{what}: books after operation {i}, {op:?}"
+        );
         let off = deviation(&a, &b);
-        assert!(off <= BOUND, "{what}: off by {off:e} at operation {i}, {op:?}\nof {ops:?}");
+        assert!(
+            off <= BOUND,
+            "{what}: off by {off:e} at operation {i}, {op:?}\nof {ops:?}"
+        );
         worst = f64::max(worst, off);
         rows += b.rows();
     }

@@ -81,7 +81,10 @@ pub fn tell(
 /// If they did not, naming the first token that differs.
 pub fn same(found: &Story, right: &Story, what: &str) {
     let differ = found.tokens.iter().zip(&right.tokens).position(|(a, b)| a != b);
-    assert_eq!(differ, None, "{what}: the first token that differs\n{found:?}\n{right:?}");
+    assert_eq!(
+        differ, None,
+        "{what}: the first token that differs\n{found:?}\n{right:?}"
+    );
     assert_eq!(found.tokens.len(), right.tokens.len(), "{what}: tokens");
     assert_eq!(found.folds, right.folds, "{what}: folds");
     for (i, (a, b)) in found.logprobs.iter().zip(&right.logprobs).enumerate() {

@@ -33,10 +33,16 @@ fn matrices_in_shards_are_the_same_matrices() {
     let mut runner = models::on(machine, &config, 3);
     let whole = models::on(TwinMachine::new(Style::Plain, models::FLOOR), &config, 3);
     let (shards, one) = (buffers(&runner), buffers(&whole));
-    assert!(shards >= one + 3, "{shards} buffers, {one} without a limit: nothing was cut");
+    assert!(
+        shards >= one + 3,
+        "{shards} buffers, {one} without a limit: nothing was cut"
+    );
     let ops = [
         script::Op::Text(vec![0, 999, 5, 700], folio_engine::runner::Want::All),
-        script::Op::Fold(vec![("ab".into(), folio_engine::page::Tint::White)], folio_engine::runner::Want::Last),
+        script::Op::Fold(
+            vec![("ab".into(), folio_engine::page::Tint::White)],
+            folio_engine::runner::Want::Last,
+        ),
         script::Op::Text(vec![3, 4, 500, 6, 7, 998], folio_engine::runner::Want::All),
     ];
     script::follow(&mut runner, models::cpu(&config, 3).as_mut(), &ops, "shards");
@@ -49,7 +55,16 @@ fn buffers<M: folio_engine::gpu::Machine>(runner: &folio_engine::gpu::GpuRunner<
 #[test]
 fn sessions_on_the_twins_write_what_sessions_on_burn_write() {
     let config = models::base();
-    let tell = |runner| story::tell(runner, &story::bytes(), "It was a dark night.", 60, Sampling::default(), &mut |_| {});
+    let tell = |runner| {
+        story::tell(
+            runner,
+            &story::bytes(),
+            "It was a dark night.",
+            60,
+            Sampling::default(),
+            &mut |_| {},
+        )
+    };
     let right = tell(models::cpu(&config, 5)).unwrap();
     let machine = TwinMachine::new(Style::Serial, models::FLOOR);
     let found = tell(Box::new(models::on(machine, &config, 5))).unwrap();

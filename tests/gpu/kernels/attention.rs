@@ -81,7 +81,15 @@ fn visual_attention_is_its_twin() {
             select(vec![4usize, 8, 12, 20, 32, 64, 68, 128, 192, 256]),
         );
         let queries = select(vec![1usize, 1, 2, 3, 4, 5, 8, 9, 17, 33, 70]);
-        (styles, seen(), queries, heads, select(vec![1usize, 1, 2, 3, 8, 32]), any::<bool>(), any::<u64>())
+        (
+            styles,
+            seen(),
+            queries,
+            heads,
+            select(vec![1usize, 1, 2, 3, 8, 32]),
+            any::<bool>(),
+            any::<u64>(),
+        )
     };
     property(
         "visual_attention_is_its_twin",
@@ -95,7 +103,11 @@ fn visual_attention_is_its_twin() {
             let heads = group * kv_heads;
             let (q, kv) = (heads * dim, kv_heads * dim);
             // As the decoder lays them out, or all in one row as the encoder does.
-            let (q_row, kv_row, k_at, v_at) = if fused { (q + 2 * kv, q + 2 * kv, q, q + kv) } else { (q, kv, 0, 0) };
+            let (q_row, kv_row, k_at, v_at) = if fused {
+                (q + 2 * kv, q + 2 * kv, q, q + kv)
+            } else {
+                (q, kv, 0, 0)
+            };
             let params = visual_attention::Params {
                 queries: queries as u32,
                 heads: heads as u32,
@@ -110,7 +122,9 @@ fn visual_attention_is_its_twin() {
                 scale: 3.0 / (dim as f32).sqrt(),
                 ..Default::default()
             };
-            let words = spans.iter().flat_map(|s| [s.first.0, s.first.1, s.second.0, s.second.1]);
+            let words = spans
+                .iter()
+                .flat_map(|s| [s.first.0, s.first.1, s.second.0, s.second.1]);
             let bindings = visual_attention::Bindings {
                 q: values.floats(queries * q_row),
                 k: values.floats(slots * kv_row),
@@ -120,9 +134,14 @@ fn visual_attention_is_its_twin() {
                 stats: poison(2 * queries * heads * splits),
             };
             let call = visual_attention::call(style, params, bindings);
+            // Tiles of (query, head) pairs that share a key head.
+            let tiles = (queries * group).div_ceil(call.kernel.constant("ROWS") as usize);
             let grid = match style {
-                Style::Serial => [(queries * heads).div_ceil(call.kernel.constant("LANES") as usize), splits, 1],
-                _ => [(queries * group).div_ceil(call.kernel.constant("ROWS") as usize), kv_heads, splits],
+                Style::Serial => {
+                    let lanes = call.kernel.constant("LANES") as usize;
+                    [(tiles * kv_heads * splits).div_ceil(lanes), 1, 1]
+                }
+                _ => [tiles, kv_heads, splits],
             };
             check(machine, &Launch { call, grid }, 2e-5)
         },
@@ -131,32 +150,51 @@ fn visual_attention_is_its_twin() {
 
 #[test]
 fn attention_merge_is_its_twin() {
-    let strategy = |_| (1usize..20, 1usize..33, select(vec![1usize, 2, 3, 8, 17, 64]), any::<u64>());
-    property("attention_merge_is_its_twin", 32, strategy, |machine, (rows, splits, dim4, seed)| {
-        let mut values = Values::new(seed);
-        let mut stats = Vec::new();
-        for _ in 0..rows {
-            let some = values.below(splits);
-            for split in 0..splits {
-                // A split that saw nothing, but never all of them.
-                let empty = split != some && values.below(4) == 0;
-                let score = 20.0 * f32::from_bits(values.floats(1)[0]);
-                let sum = 1.0 + values.below(50) as f32;
-                stats.extend(if empty { [-1e30f32, 0.0] } else { [score, sum] });
+    let strategy = |_| {
+        (
+            1usize..20,
+            1usize..33,
+            select(vec![1usize, 2, 3, 8, 17, 64]),
+            any::<u64>(),
+        )
+    };
+    property(
+        "attention_merge_is_its_twin",
+        32,
+        strategy,
+        |machine, (rows, splits, dim4, seed)| {
+            let mut values = Values::new(seed);
+            let mut stats = Vec::new();
+            for _ in 0..rows {
+                let some = values.below(splits);
+                for split in 0..splits {
+                    // A split that saw nothing, but never all of them.
+                    let empty = split != some && values.below(4) == 0;
+                    let score = 20.0 * f32::from_bits(values.floats(1)[0]);
+                    let sum = 1.0 + values.below(50) as f32;
+                    stats.extend(if empty { [-1e30f32, 0.0] } else { [score, sum] });
+                }
             }
-        }
-        let params = attention_merge::Params {
-            rows: rows as u32,
-            splits: splits as u32,
-            head_dim4: dim4 as u32,
-            ..Default::default()
-        };
-        let bindings = attention_merge::Bindings {
-            parts: values.floats(rows * splits * 4 * dim4),
-            stats: stats.iter().map(|s| s.to_bits()).collect(),
-            y: poison(rows * 4 * dim4),
-        };
-        let call = attention_merge::call(params, bindings);
-        check(machine, &Launch { call, grid: [(rows * dim4).div_ceil(64), 1, 1] }, 1e-5)
-    });
+            let params = attention_merge::Params {
+                rows: rows as u32,
+                splits: splits as u32,
+                head_dim4: dim4 as u32,
+                ..Default::default()
+            };
+            let bindings = attention_merge::Bindings {
+                parts: values.floats(rows * splits * 4 * dim4),
+                stats: stats.iter().map(|s| s.to_bits()).collect(),
+                y: poison(rows * 4 * dim4),
+            };
+            let call = attention_merge::call(params, bindings);
+            check(
+                machine,
+                &Launch {
+                    call,
+                    grid: [(rows * dim4).div_ceil(64), 1, 1],
+                },
+                1e-5,
+            )
+        },
+    );
 }

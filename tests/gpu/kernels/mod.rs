@@ -69,7 +69,11 @@ fn play(machine: &mut WgpuMachine, launch: &Launch) -> Result<Outcome, TestCaseE
                 bytes: 4 * before.len() as u64,
             };
             let bytes = now(machine.run(&std::mem::take(&mut recording), Some(slice))).map_err(failed)?;
-            written.push([before, bytemuck::pod_collect_to_vec(&bytes), std::mem::take(&mut twin[i])]);
+            written.push([
+                before,
+                bytemuck::pod_collect_to_vec(&bytes),
+                std::mem::take(&mut twin[i]),
+            ]);
         }
     }
     for buffer in buffers {
@@ -89,7 +93,9 @@ fn check(machine: &mut WgpuMachine, launch: &Launch, tolerance: f32) -> Result<(
             let off = (f32::from_bits(*a) - f32::from_bits(*b)).abs();
             if a != b && (off > tolerance * most || off.is_nan()) {
                 let (a, b) = (f32::from_bits(*a), f32::from_bits(*b));
-                return Err(failed(format!("{label}: word {i} is {a}, its twin says {b} (largest {most})")));
+                return Err(failed(format!(
+                    "{label}: word {i} is {a}, its twin says {b} (largest {most})"
+                )));
             }
         }
     }

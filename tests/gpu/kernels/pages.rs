@@ -10,7 +10,15 @@ use proptest::sample::select;
 fn patchify_is_its_twin() {
     let strategy = |_| {
         let patch = (select(vec![1usize, 2, 7, 16]), select(vec![1usize, 3, 4, 16, 33]));
-        (patch, 1usize..4, 1usize..5, 1usize..4, select(vec![1usize, 2, 5, 33, 65]), 1usize..4, any::<u64>())
+        (
+            patch,
+            1usize..4,
+            1usize..5,
+            1usize..4,
+            select(vec![1usize, 2, 5, 33, 65]),
+            1usize..4,
+            any::<u64>(),
+        )
     };
     property(
         "patchify_is_its_twin",
@@ -35,7 +43,14 @@ fn patchify_is_its_twin() {
                 y: poison(patches * length),
             };
             let call = patchify::call(params, bindings);
-            check(machine, &Launch { call, grid: [length.div_ceil(64), patches, 1] }, 1e-6)
+            check(
+                machine,
+                &Launch {
+                    call,
+                    grid: [length.div_ceil(64), patches, 1],
+                },
+                1e-6,
+            )
         },
     );
 }

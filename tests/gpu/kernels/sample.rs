@@ -26,7 +26,10 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let size = (select(vec![1usize, 2, 3, 15, 16, 17, 255, 257, 1000, 4097]), select(vec![0.5f32, 2.0, 1e6]));
+    let size = (
+        select(vec![1usize, 2, 3, 15, 16, 17, 255, 257, 1000, 4097]),
+        select(vec![0.5f32, 2.0, 1e6]),
+    );
     let odd = select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
     let broken = prop::collection::vec((any::<usize>(), odd), 0..3);
     let broken = prop_oneof![4 => Just(Vec::new()), 1 => broken];
@@ -60,46 +63,56 @@ fn cases() -> impl Strategy<Value = Case> {
 /// The kernel draws what its twin draws, in every style.
 #[test]
 fn sample_is_its_twin() {
-    property("sample_is_its_twin", 160, |styles| (styles, cases()), |machine, (style, case)| {
-        let mut values = Values::new(case.seed);
-        let mut logits: Vec<f32> = values
-            .floats(case.vocab)
-            .iter()
-            .map(|bits| (8.0 * f32::from_bits(*bits) * case.grid).round() / case.grid)
-            .collect();
-        for (at, value) in &case.broken {
-            logits[at % case.vocab] = *value;
-        }
-        let recent = if case.penalty == 1.0 { 0 } else { case.recent };
-        let params = sample::Params {
-            vocab: case.vocab as u32,
-            recent: recent as u32,
-            banned: case.banned as u32,
-            top_k: case.top_k,
-            penalty: case.penalty,
-            inverse_temperature: if case.temperature == 0.0 { 0.0 } else { 1.0 / case.temperature },
-            top_p: case.top_p,
-            min_p: case.min_p,
-            uniform_: case.uniform,
-            ..Default::default()
-        };
-        let bindings = sample::Bindings {
-            logits: logits.iter().map(|x| x.to_bits()).collect(),
-            ids: values.words(recent + case.banned, case.vocab as u32),
-            result: poison(4),
-        };
-        let launch = Launch {
-            call: sample::call(style, params, bindings),
-            grid: [1, 1, 1],
-        };
-        same(&launch, play(machine, &launch)?.written)
-    });
+    property(
+        "sample_is_its_twin",
+        160,
+        |styles| (styles, cases()),
+        |machine, (style, case)| {
+            let mut values = Values::new(case.seed);
+            let mut logits: Vec<f32> = values
+                .floats(case.vocab)
+                .iter()
+                .map(|bits| (8.0 * f32::from_bits(*bits) * case.grid).round() / case.grid)
+                .collect();
+            for (at, value) in &case.broken {
+                logits[at % case.vocab] = *value;
+            }
+            let recent = if case.penalty == 1.0 { 0 } else { case.recent };
+            let params = sample::Params {
+                vocab: case.vocab as u32,
+                recent: recent as u32,
+                banned: case.banned as u32,
+                top_k: case.top_k,
+                penalty: case.penalty,
+                inverse_temperature: if case.temperature == 0.0 {
+                    0.0
+                } else {
+                    1.0 / case.temperature
+                },
+                top_p: case.top_p,
+                min_p: case.min_p,
+                uniform_: case.uniform,
+                ..Default::default()
+            };
+            let bindings = sample::Bindings {
+                logits: logits.iter().map(|x| x.to_bits()).collect(),
+                ids: values.words(recent + case.banned, case.vocab as u32),
+                result: poison(4),
+            };
+            let launch = Launch {
+                call: sample::call(style, params, bindings),
+                grid: [1, 1, 1],
+            };
+            same(&launch, play(machine, &launch)?.written)
+        },
+    );
 }
 
 /// The same id and flags, the same log-probability but for rounding, and logits that are as they were, bit for bit.
 fn same(launch: &Launch, written: Vec<[Vec<u32>; 3]>) -> Result<(), TestCaseError> {
     let label = launch.call.kernel.label;
-    let [[before, logits, _], [_, found, right]] = <[_; 2]>::try_from(written).map_err(|_| failed("two are written"))?;
+    let [[before, logits, _], [_, found, right]] =
+        <[_; 2]>::try_from(written).map_err(|_| failed("two are written"))?;
     prop_assert_eq!(before, logits, "{}: logits are left as they were", label);
     let value = |words: &[u32], i: usize| f32::from_bits(words[i]);
     prop_assert_eq!((found[0], found[3]), (right[0], right[3]), "{}: id and flags", label);
