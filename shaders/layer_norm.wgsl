@@ -3,9 +3,6 @@
 //! Bound on a GPU by latency: one workgroup a row. The variance is taken around the mean in a second pass, as a
 //! difference of squares would lose what little f32 has.
 //! variants: STYLE = serial plain subgroup
-#if STYLE_subgroup
-enable subgroups;
-#endif
 
 struct Params {
     rows: u32,
@@ -30,22 +27,22 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if row >= p.rows {
         return;
     }
-    let from = row * p.d4;
+    let start = row * p.d4;
     let count = f32(4u * p.d4);
     let ones = vec4<f32>(1.0);
     var sum = vec4<f32>();
     for (var i = 0u; i < p.d4; i++) {
-        sum += x[from + i];
+        sum += x[start + i];
     }
     let mean = dot(sum, ones) / count;
     var squares = vec4<f32>();
     for (var i = 0u; i < p.d4; i++) {
-        let v = x[from + i] - mean;
+        let v = x[start + i] - mean;
         squares += v * v;
     }
     let scale = inverseSqrt(dot(squares, ones) / count + p.eps);
     for (var i = 0u; i < p.d4; i++) {
-        y[from + i] = (x[from + i] - mean) * scale * weight[i] + bias[i];
+        y[start + i] = (x[start + i] - mean) * scale * weight[i] + bias[i];
     }
 }
 #else
@@ -63,11 +60,11 @@ fn main(
     @builtin(num_subgroups) subs: u32,
 #endif
 ) {
-    let from = group.x * p.d4;
+    let start = group.x * p.d4;
     let count = f32(4u * p.d4);
     var part = 0.0;
     for (var i = lane; i < p.d4; i += LANES) {
-        part += dot(x[from + i], vec4<f32>(1.0));
+        part += dot(x[start + i], vec4<f32>(1.0));
     }
 #if STYLE_subgroup
     let mean = row_sum(part, lane, sub_lane, sub, subs) / count;
@@ -76,7 +73,7 @@ fn main(
 #endif
     part = 0.0;
     for (var i = lane; i < p.d4; i += LANES) {
-        let v = x[from + i] - mean;
+        let v = x[start + i] - mean;
         part += dot(v, v);
     }
 #if STYLE_subgroup
@@ -86,7 +83,7 @@ fn main(
 #endif
     let scale = inverseSqrt(squares / count + p.eps);
     for (var i = lane; i < p.d4; i += LANES) {
-        y[from + i] = (x[from + i] - mean) * scale * weight[i] + bias[i];
+        y[start + i] = (x[start + i] - mean) * scale * weight[i] + bias[i];
     }
 }
 #endif

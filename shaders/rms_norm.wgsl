@@ -2,9 +2,6 @@
 //!
 //! Bound on a GPU by latency: one workgroup a row.
 //! variants: STYLE = serial plain subgroup
-#if STYLE_subgroup
-enable subgroups;
-#endif
 
 struct Params {
     // Rows to normalise, from row `row0` of x on; y begins with the first of them.
@@ -31,15 +28,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if row >= p.rows {
         return;
     }
-    let from = (p.row0 + row) * p.d4;
+    let start = (p.row0 + row) * p.d4;
     var sum = vec4<f32>();
     for (var i = 0u; i < p.d4; i++) {
-        let v = x[from + i];
+        let v = x[start + i];
         sum += v * v;
     }
     let scale = inverseSqrt(dot(sum, vec4<f32>(1.0)) / f32(4u * p.d4) + p.eps);
     for (var i = 0u; i < p.d4; i++) {
-        y[row * p.d4 + i] = x[from + i] * scale * weight[i];
+        y[row * p.d4 + i] = x[start + i] * scale * weight[i];
     }
 }
 #else
@@ -58,10 +55,10 @@ fn main(
 #endif
 ) {
     let row = group.x;
-    let from = (p.row0 + row) * p.d4;
+    let start = (p.row0 + row) * p.d4;
     var part = 0.0;
     for (var i = lane; i < p.d4; i += LANES) {
-        let v = x[from + i];
+        let v = x[start + i];
         part += dot(v, v);
     }
 #if STYLE_subgroup
@@ -71,7 +68,7 @@ fn main(
 #endif
     let scale = inverseSqrt(sum / f32(4u * p.d4) + p.eps);
     for (var i = lane; i < p.d4; i += LANES) {
-        y[row * p.d4 + i] = x[from + i] * scale * weight[i];
+        y[row * p.d4 + i] = x[start + i] * scale * weight[i];
     }
 }
 #endif

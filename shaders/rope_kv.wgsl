@@ -4,9 +4,6 @@
 //! Element i of `qkv` stands at position `position0 + i` (the row of `rope`) and becomes KV row `kv_row0 + i`.
 //! One workgroup per head and element. Bound on a GPU by latency.
 //! variants: STYLE = serial plain subgroup
-#if STYLE_subgroup
-enable subgroups;
-#endif
 
 struct Params {
     elements: u32,
@@ -51,10 +48,10 @@ fn store(head: u32, element: u32, dim: u32, value: f32) {
 }
 
 // Pair `i` is (x[i], x[i + head_dim / 2]).
-fn rotate(head: u32, element: u32, from: u32, i: u32, scale: f32) {
+fn rotate(head: u32, element: u32, start: u32, i: u32, scale: f32) {
     let pairs = p.head_dim / 2u;
-    let a = qkv[from + i];
-    let b = qkv[from + pairs + i];
+    let a = qkv[start + i];
+    let b = qkv[start + pairs + i];
     if head >= p.heads + p.kv_heads {
         store(head, element, i, a);
         store(head, element, pairs + i, b);
@@ -79,18 +76,18 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if head >= all {
         return;
     }
-    let from = (element * all + head) * p.head_dim;
+    let start = (element * all + head) * p.head_dim;
     var scale = 1.0;
     if p.has_norm != 0u && head < p.heads + p.kv_heads {
         var sum = 0.0;
         for (var i = 0u; i < p.head_dim; i++) {
-            let value = qkv[from + i];
+            let value = qkv[start + i];
             sum += value * value;
         }
         scale = inverseSqrt(sum / f32(p.head_dim) + p.eps);
     }
     for (var i = 0u; i < p.head_dim / 2u; i++) {
-        rotate(head, element, from, i, scale);
+        rotate(head, element, start, i, scale);
     }
 }
 #else
@@ -110,10 +107,10 @@ fn main(
 ) {
     let head = group.x;
     let element = group.y;
-    let from = (element * (p.heads + 2u * p.kv_heads) + head) * p.head_dim;
+    let start = (element * (p.heads + 2u * p.kv_heads) + head) * p.head_dim;
     var part = 0.0;
     for (var i = lane; i < p.head_dim; i += LANES) {
-        let value = qkv[from + i];
+        let value = qkv[start + i];
         part += value * value;
     }
 #if STYLE_subgroup
@@ -123,7 +120,7 @@ fn main(
 #endif
     let scale = select(1.0, inverseSqrt(sum / f32(p.head_dim) + p.eps), p.has_norm != 0u);
     for (var i = lane; i < p.head_dim / 2u; i += LANES) {
-        rotate(head, element, from, i, scale);
+        rotate(head, element, start, i, scale);
     }
 }
 #endif

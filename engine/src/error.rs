@@ -41,6 +41,12 @@ pub enum Error {
     /// The model gave something that is not a number.
     #[error("the model's output is not finite ({0}): the weights are damaged or the device computes wrongly")]
     NotFinite(String),
+    /// The GPU cannot hold or run what is asked of it.
+    #[error("{0}")]
+    Gpu(String),
+    /// The GPU device is gone (driver reset, unplugged, destroyed): what it held is lost, the session's own copy is not.
+    #[error("the GPU device was lost ({0})")]
+    DeviceLost(String),
 }
 
 impl Error {

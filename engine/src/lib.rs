@@ -4,10 +4,13 @@
 //! into the context ([`context`]) while the model goes on writing ([`session`]). See `ARCHITECTURE.md` for the layers.
 
 pub mod checkpoint;
+mod clock;
 pub mod config;
 pub mod context;
 pub mod cost;
 mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 #[cfg(feature = "burn")]
 pub mod model;
 pub mod page;

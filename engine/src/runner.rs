@@ -14,6 +14,55 @@ pub enum Want {
     Last,
     /// Those of every token.
     All,
+    /// Those of the last token, left on the device for [`Runner::draw`]: nothing is read back. A runner that cannot
+    /// draw gives them as with [`Want::Last`].
+    Kept,
+}
+
+/// How the next token is to be drawn: as [`crate::session::Sampling`], with what else it takes.
+#[derive(Debug, Clone, Copy)]
+pub struct DrawRequest<'a> {
+    /// Divides (positive) or multiplies (negative) the logits of the ids in `recent`; 1 is off.
+    pub repetition_penalty: f64,
+    /// Divides the logits; 0 takes the likeliest token.
+    pub temperature: f64,
+    /// Keeps the `k` likeliest tokens; 0 is off.
+    pub top_k: usize,
+    /// Keeps the likeliest tokens until their probabilities add up to this; 1 is off.
+    pub top_p: f64,
+    /// Keeps tokens at least this fraction as likely as the likeliest; 0 is off.
+    pub min_p: f64,
+    /// Ids that the penalty concerns.
+    pub recent: &'a [u32],
+    /// Ids that are never drawn.
+    pub banned: &'a [u32],
+    /// A random number from 0 to 1, without 1.
+    pub uniform: f32,
+}
+
+impl DrawRequest<'_> {
+    /// The likeliest token, whatever it is.
+    pub fn greedy() -> Self {
+        Self {
+            repetition_penalty: 1.0,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            recent: &[],
+            banned: &[],
+            uniform: 0.0,
+        }
+    }
+}
+
+/// A drawn token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drawn {
+    /// Its id.
+    pub id: u32,
+    /// Its log-probability in nats under the model itself (no penalty, temperature or filter).
+    pub logprob: f64,
 }
 
 /// Next-token logits, row after row.
@@ -55,6 +104,34 @@ pub struct Folded {
     pub prefill_s: f64,
 }
 
+/// What a device has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Kernel launches.
+    pub dispatches: u64,
+    /// Submissions.
+    pub submits: u64,
+    /// Bytes read back.
+    pub readback_bytes: u64,
+    /// Buffers alive.
+    pub buffers: u64,
+    /// Their bytes.
+    pub buffer_bytes: u64,
+    /// Bytes of them that hold KV.
+    pub kv_bytes: u64,
+}
+
+/// Time spent in one kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KernelTime {
+    /// Kernel and variant.
+    pub kernel: &'static str,
+    /// Launches.
+    pub launches: u64,
+    /// Seconds in all of them.
+    pub seconds: f64,
+}
+
 /// A model with one context. Positions and visibility are [`Context`]'s; the runner holds the matching KV.
 pub trait Runner {
     /// The model's configuration.
@@ -80,6 +157,49 @@ pub trait Runner {
     /// # Errors
     /// A text-only model, a full context, logits that are not finite. The context is then unchanged.
     fn fold(&mut self, pages: &[PageImage], want: Want) -> Result<Folded>;
+
+    /// Draws from the logits that [`Want::Kept`] left on the device. `None`: this runner keeps none, or cannot do what is
+    /// asked; the caller then draws from [`Self::kept_logits`].
+    ///
+    /// # Errors
+    /// Logits that are not finite, a lost device.
+    fn draw(&mut self, _request: &DrawRequest<'_>) -> Result<Option<Drawn>> {
+        Ok(None)
+    }
+
+    /// The logits that [`Want::Kept`] left on the device, `[1, vocab]`; empty when there are none.
+    ///
+    /// # Errors
+    /// As [`Self::draw`].
+    fn kept_logits(&mut self) -> Result<Logits> {
+        Ok(Logits::default())
+    }
+
+    /// After [`crate::Error::DeviceLost`]: gets a fresh device and forgets the context. `false`: this runner cannot.
+    ///
+    /// # Errors
+    /// No device can be had, or the weights cannot be read again.
+    fn recover(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Makes room for `slots` slots before they are needed.
+    ///
+    /// # Errors
+    /// The device cannot hold so many.
+    fn reserve(&mut self, _slots: usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// What the device has done so far, where it is counted.
+    fn counts(&self) -> Option<Counts> {
+        None
+    }
+
+    /// Time of every kernel so far, the slowest first, where it is measured.
+    fn kernel_times(&self) -> Vec<KernelTime> {
+        Vec::new()
+    }
 
     /// Keeps the open chunk as raw text for good.
     fn keep_open(&mut self);

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod common;
+mod convert;
 mod edges;
 mod generate;
 mod other_commands;

@@ -8,7 +8,7 @@ use crate::common::{Place, TEXT};
 #[test]
 fn help_shows_examples_for_every_command() {
     let place = Place::new();
-    for command in ["generate", "chat", "score", "inspect", "render"] {
+    for command in ["generate", "chat", "score", "inspect", "render", "convert"] {
         assert!(place.ok(&[command, "--help"]).contains("Example"), "{command}");
     }
 }

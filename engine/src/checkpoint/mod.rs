@@ -1,17 +1,30 @@
-//! Checkpoints in Hugging Face layout: safetensors, single or sharded; tensor names and shapes; writing and initialising.
+//! Checkpoints in Hugging Face layout: safetensors, single or sharded, plain or quantised; tensor names and shapes;
+//! writing and initialising.
+//!
+//! A quantised matrix `[out, in]` is stored as a U8 tensor `[out, bytes per row]` under its usual name.
 
 mod atomic;
+mod blocks;
+mod convert;
+mod encode;
+mod folder;
 mod header;
 mod init;
+mod layout;
 mod names;
 mod read;
+mod stored;
+mod values;
 mod write;
 
 pub use atomic::AtomicFile;
+pub use convert::{Converted, convert};
+pub use encode::TensorWriter;
 pub use init::init_tensor;
 pub use names::{TensorSpec, tensors, text_prefix};
 pub use read::Checkpoint;
-pub use write::{Dtype, write, write_shards};
+pub use stored::StoredType;
+pub use write::{Dtype, write, write_shards, write_stored};
 
 /// The single weights file of a checkpoint folder.
 const SINGLE: &str = "model.safetensors";

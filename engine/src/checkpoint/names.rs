@@ -16,6 +16,22 @@ impl TensorSpec {
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
+
+    /// Rows: the outermost dimension. A vector has one row a value.
+    pub fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(1)
+    }
+
+    /// Values in a row: all other dimensions, flattened (the patch embedding's row is one patch's weights).
+    pub fn columns(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// Whether it is the matrix of a linear layer or a table of token embeddings, `[out, in]`: what quantisation is for.
+    /// Norms, biases, the aligner's scale and the position embedding (which is added, not multiplied by) are not.
+    pub fn is_matrix(&self) -> bool {
+        self.shape.len() > 1 && !self.name.ends_with("position_embedding.weight")
+    }
 }
 
 /// The prefix of the decoder's tensors: none in a text-only model, whose names are plain Hugging Face ones.

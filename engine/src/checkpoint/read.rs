@@ -1,31 +1,28 @@
 //! Reading safetensors, single or sharded.
 
 use super::header::{self, Entry, one_line};
-use super::{INDEX, SINGLE, TensorSpec, tensors, text_prefix};
+use super::{INDEX, SINGLE, tensors, text_prefix};
 use crate::{Error, Result, config::Config};
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 use memmap2::Mmap;
-use safetensors::tensor::Dtype;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 /// An opened checkpoint: memory-mapped files, nothing read until asked for.
 #[derive(Debug)]
 pub struct Checkpoint {
-    place: String,
-    files: Vec<Source>,
-    tensors: HashMap<String, Entry>,
+    pub(super) place: String,
+    pub(super) files: Vec<Source>,
+    pub(super) tensors: HashMap<String, Entry>,
 }
 
 #[derive(Debug)]
-enum Source {
+pub(super) enum Source {
     Mapped(Mmap),
     Owned(Vec<u8>),
 }
 
 impl Source {
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Mapped(map) => map,
             Self::Owned(bytes) => bytes,
@@ -34,6 +31,11 @@ impl Source {
 }
 
 impl Checkpoint {
+    /// Whether `dir` has weights at all: `model.safetensors`, or the index of shards.
+    pub fn is_in(dir: &Path) -> bool {
+        [SINGLE, INDEX].iter().any(|name| dir.join(name).exists())
+    }
+
     /// Opens `model.safetensors` or the shards of `model.safetensors.index.json` in `dir`.
     ///
     /// # Errors
@@ -70,7 +72,7 @@ impl Checkpoint {
         self.tensors.values().map(|entry| entry.range.len()).sum()
     }
 
-    /// Checks names and shapes against `config`, exactly: none missing, none unknown, none of another shape. Only the
+    /// Checks names, shapes and types against `config`, exactly: none missing, none unknown, none of another shape. Only the
     /// redundant `lm_head.weight` of a tied model is let pass, and never read.
     ///
     /// # Errors
@@ -78,7 +80,7 @@ impl Checkpoint {
     pub fn check(&self, config: &Config) -> Result<()> {
         let specs = tensors(config);
         for spec in &specs {
-            self.entry(spec)?;
+            self.stored_type(spec)?;
         }
         let known: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
         // An untied model's head is among the known names.
@@ -96,56 +98,6 @@ impl Checkpoint {
                 );
                 Err(Error::invalid(&self.place, what))
             }
-        }
-    }
-
-    /// The values of one tensor as f32 (from f32, f16 or bf16), row after row; refuses values that are not finite.
-    ///
-    /// # Errors
-    /// The tensor is missing, has another shape or an unsupported type, or holds a NaN or an infinity.
-    pub fn read_f32(&self, spec: &TensorSpec) -> Result<Vec<f32>> {
-        let entry = self.entry(spec)?;
-        let bytes = &self.files[entry.file].bytes()[entry.range.clone()];
-        // A header of odd length leaves the data unaligned, so it is copied out byte by byte before it is cast.
-        let values = match entry.dtype {
-            Dtype::F16 => widen(&bytemuck::pod_collect_to_vec::<u8, f16>(bytes)),
-            Dtype::BF16 => widen(&bytemuck::pod_collect_to_vec::<u8, bf16>(bytes)),
-            _ => bytemuck::pod_collect_to_vec::<u8, f32>(bytes),
-        };
-        match not_finite(&values) {
-            None => Ok(values),
-            Some(at) => {
-                let what = format!(
-                    "tensor {} holds {} at value {at}: the weights are damaged",
-                    spec.name, values[at]
-                );
-                Err(Error::invalid(&self.place, what))
-            }
-        }
-    }
-
-    /// The entry of `spec`, of its shape and of a type that can be read.
-    fn entry(&self, spec: &TensorSpec) -> Result<&Entry> {
-        let name = &spec.name;
-        let wrong = |what: String| Error::invalid(&self.place, format!("tensor {name} {what}"));
-        let entry = self
-            .tensors
-            .get(name)
-            .ok_or_else(|| wrong("is missing, but config.json calls for it".into()))?;
-        // PyTorch saves a scalar parameter without dimensions.
-        let scalar = entry.shape.is_empty() && spec.shape == [1];
-        if entry.shape != spec.shape && !scalar {
-            return Err(wrong(format!(
-                "has shape {}, but config.json calls for {:?}",
-                shape(&entry.shape),
-                spec.shape
-            )));
-        }
-        match entry.dtype {
-            Dtype::F32 | Dtype::F16 | Dtype::BF16 => Ok(entry),
-            other => Err(wrong(format!(
-                "is stored as {other}: only F32, F16 and BF16 can be read"
-            ))),
         }
     }
 
@@ -237,32 +189,5 @@ fn read_index(path: &Path, place: &str) -> Result<BTreeMap<String, String>> {
         )),
         None if index.weight_map.is_empty() => Err(Error::invalid(place, "lists no tensor")),
         None => Ok(index.weight_map),
-    }
-}
-
-fn widen<H>(values: &[H]) -> Vec<f32>
-where
-    [H]: HalfFloatSliceExt,
-{
-    let mut wide = vec![0.0; values.len()];
-    values.convert_to_f32_slice(&mut wide);
-    wide
-}
-
-/// The first value that is NaN or infinite.
-pub(super) fn not_finite(values: &[f32]) -> Option<usize> {
-    // Whole blocks first: a sum of exponents that are all ones vectorises, a search with an early exit does not.
-    let bad = |value: &f32| value.to_bits() & 0x7f80_0000 == 0x7f80_0000;
-    let block = values
-        .chunks(4096)
-        .position(|block| block.iter().fold(false, |any, value| any | bad(value)))?;
-    values[block * 4096..].iter().position(bad).map(|at| block * 4096 + at)
-}
-
-fn shape(shape: &[usize]) -> String {
-    if shape.len() > 8 {
-        format!("of {} dimensions", shape.len())
-    } else {
-        format!("{shape:?}")
     }
 }

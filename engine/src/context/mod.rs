@@ -4,7 +4,9 @@
 //! for training-style forwards. Both are pure, and property tests hold them to the same positions and visible sets.
 
 mod layout;
+mod spans;
 mod steps;
 
 pub use layout::{Element, ElementKind, Layout, Piece};
+pub use spans::{Commit, Span, Step};
 pub use steps::{Context, Segment, SegmentKind};

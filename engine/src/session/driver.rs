@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::clock::Stopwatch;
 use super::ops::{self, Op, PartKind, chunker};
 use super::stats::FoldSeconds;
 use super::{ContextMode, Event};
+use crate::clock::Stopwatch;
 use crate::config::FoldConfig;
 use crate::page::{FontStack, PageRenderer};
-use crate::runner::{Runner, Want};
+use crate::runner::{DrawRequest, Drawn, Runner, Want};
 use crate::text::{Chunker, Tokenizer};
 use crate::{Error, Result};
 
@@ -31,12 +31,17 @@ pub(crate) struct Driver {
     pub(crate) cursor: usize,
     pub(crate) ops: Vec<Op>,
     pub(crate) part: PartKind,
-    /// Next-token logits after the last operation that was asked for them.
+    /// Next-token logits after the last operation that was asked for them; empty when the runner keeps them.
     pub(crate) logits: Vec<f32>,
     pub(crate) peak_slots: usize,
     pub(crate) folds: usize,
     pub(crate) seconds: FoldSeconds,
+    /// Devices lost so far.
+    lost: usize,
 }
+
+/// A device that is lost again and again is broken.
+const MOST_LOSSES: usize = 8;
 
 impl Driver {
     /// Takes a runner and empties it.
@@ -80,6 +85,7 @@ impl Driver {
             peak_slots: 0,
             folds: 0,
             seconds: FoldSeconds::default(),
+            lost: 0,
         })
     }
 
@@ -109,13 +115,72 @@ impl Driver {
         }
     }
 
-    /// Carries out `op` and writes it into the journal; logits are kept when `want` is [`Want::Last`].
+    /// Carries out `op` and writes it into the journal; logits are kept when `want` asks for them.
     ///
     /// `run = false` lets tokens join the open chunk without running them: for replaying chunks that are folded later.
     ///
     /// # Errors
-    /// As the runner's; the journal and the context are then unchanged (but for extensions already counted).
+    /// As the runner's; the journal and the context are then unchanged (but for extensions already counted). A lost
+    /// device is one only when the runner cannot get another.
     pub(crate) fn apply(&mut self, op: Op, want: Want, run: bool) -> Result<Vec<Event>> {
+        loop {
+            let before = self.ops.clone();
+            match self.try_apply(op.clone(), want, run) {
+                Err(Error::DeviceLost(what)) => self.recover(before, what)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Draws the next token on the runner's device; `None` when the caller must draw from [`Self::logits`].
+    ///
+    /// # Errors
+    /// As the runner's.
+    pub(crate) fn draw(&mut self, request: &DrawRequest<'_>) -> Result<Option<Drawn>> {
+        loop {
+            let drawn = match self.runner.draw(request) {
+                Ok(None) => self.runner.kept_logits().map(|logits| {
+                    self.logits = logits.data;
+                    None
+                }),
+                drawn => drawn,
+            };
+            match drawn {
+                Err(Error::DeviceLost(what)) => self.recover(self.ops.clone(), what)?,
+                drawn => return drawn,
+            }
+        }
+    }
+
+    /// After a lost device: a fresh one, and the journal `ops` once more from this host's copy of the tokens.
+    fn recover(&mut self, ops: Vec<Op>, what: String) -> Result<()> {
+        self.lost += 1;
+        if self.lost > MOST_LOSSES || !self.runner.recover()? {
+            return Err(Error::DeviceLost(what));
+        }
+        let (peak, seconds) = (self.peak_slots, self.seconds);
+        (self.cursor, self.folds, self.part) = (0, 0, PartKind::Raw);
+        self.ops.clear();
+        if let Some(folding) = &mut self.folding {
+            folding.chunker = None;
+        }
+        let last = ops.iter().rposition(Op::computes);
+        for (i, op) in ops.iter().enumerate() {
+            let run = self.must_run(&ops[i + 1..]);
+            let want = if Some(i) == last { Want::Kept } else { Want::Nothing };
+            self.try_apply(op.clone(), want, run)?;
+        }
+        (self.peak_slots, self.seconds) = (peak, seconds);
+        Ok(())
+    }
+
+    /// Whether text must be run that `later` operations follow: what is folded need not be, unless its page sees it.
+    pub(crate) fn must_run<'a>(&self, later: impl IntoIterator<Item = &'a Op>) -> bool {
+        let closing = later.into_iter().find(|op| matches!(op, Op::Fold { .. } | Op::Keep));
+        self.sees_text() || !matches!(closing, Some(Op::Fold { .. }))
+    }
+
+    fn try_apply(&mut self, op: Op, want: Want, run: bool) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         match &op {
             Op::Part { kind } => {
@@ -153,8 +218,8 @@ impl Driver {
         let ids = &self.tokens[self.cursor..self.cursor + n];
         if run {
             let logits = self.runner.extend(ids, want)?;
-            if want == Want::Last {
-                self.logits = logits.last().to_vec();
+            if want != Want::Nothing {
+                self.logits = logits.data;
             }
         }
         if let Some(chunker) = self.folding.as_mut().and_then(|f| f.chunker.as_mut()) {
@@ -192,8 +257,8 @@ impl Driver {
         self.cursor = cursor;
         self.seconds.encode += folded.encode_s;
         self.seconds.prefill += folded.prefill_s;
-        if want == Want::Last {
-            self.logits = folded.logits.last().to_vec();
+        if want != Want::Nothing {
+            self.logits = folded.logits.data;
         }
         let slots = self.runner.context().slots();
         // With `visual_sees_text` the page's tokens are computed while the text that they replace is still there.

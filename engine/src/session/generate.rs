@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::clock::Stopwatch;
 use super::driver::Driver;
 use super::ops::{Op, PartKind};
 use super::plan::Part;
 use super::{ContextMode, Event, FinishReason, Sampler, Settings, StopMatcher};
+use crate::clock::Stopwatch;
 use crate::context::Context;
 use crate::page::FontStack;
 use crate::runner::Runner;
@@ -171,6 +171,11 @@ impl Session {
     /// The bookkeeping of the slots held now.
     pub fn context(&self) -> &Context {
         self.driver.runner.context()
+    }
+
+    /// The runner.
+    pub fn runner(&self) -> &dyn Runner {
+        self.driver.runner.as_ref()
     }
 
     /// Tokens of given text that were not read; not 0 after the end only when they did not fit or the text was cancelled.

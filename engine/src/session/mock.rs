@@ -97,7 +97,7 @@ impl MockRunner {
     fn logits(&self, entries: &[u64], want: Want) -> Logits {
         let entries = match want {
             Want::Nothing => &[],
-            Want::Last => &entries[entries.len() - 1..],
+            Want::Last | Want::Kept => &entries[entries.len() - 1..],
             Want::All => entries,
         };
         let data = entries.iter().flat_map(|&e| self.row(e)).collect();

@@ -3,7 +3,6 @@
 //! [`Session`] writes text and folds as it goes; [`score`] measures how well a model predicts a given text. Both drive
 //! a [`crate::runner::Runner`] and know nothing of how it computes.
 
-mod clock;
 mod driver;
 mod event;
 mod file;
@@ -31,6 +30,8 @@ pub use file::SavedSession;
 pub use fingerprint::fingerprint;
 pub use generate::Session;
 pub use ops::PartKind;
+#[cfg(feature = "gpu")]
+pub(crate) use ops::cannot_fold;
 pub use sampler::{Drawn, REPETITION_WINDOW, Sampler, Sampling, log_softmax};
 pub use score::{Score, ScoreMode, score};
 pub use settings::Settings;

@@ -57,11 +57,9 @@ impl Session {
         if let Some(op) = self.queue.pop_front() {
             let later = self.queue.iter().any(Op::computes);
             let last = !later && self.parts.is_empty();
-            // Text that is folded later in the journal need not be run, unless its page sees it.
-            let closing = self.queue.iter().find(|op| matches!(op, Op::Fold { .. } | Op::Keep));
-            let run = self.driver.sees_text() || !matches!(closing, Some(Op::Fold { .. }));
+            let run = self.driver.must_run(&self.queue);
             let want = if last && op.computes() {
-                Want::Last
+                Want::Kept
             } else {
                 Want::Nothing
             };

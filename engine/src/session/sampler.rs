@@ -4,6 +4,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::runner::DrawRequest;
+pub use crate::runner::Drawn;
 use crate::{Error, Result};
 
 /// How many of the last tokens the repetition penalty looks at (prompt included).
@@ -82,15 +84,6 @@ impl Sampling {
     }
 }
 
-/// A drawn token.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Drawn {
-    /// Its id.
-    pub id: u32,
-    /// Its log-probability in nats under the model itself (no penalty, temperature or filter).
-    pub logprob: f64,
-}
-
 /// Draws tokens: [`Sampling`] and the state of its random numbers.
 #[derive(Debug, Clone)]
 pub struct Sampler {
@@ -161,6 +154,27 @@ impl Sampler {
             id: index as u32,
             logprob: log_softmax(logits, index),
         })
+    }
+
+    /// What a runner that draws on its device must know; takes a random number when one is needed.
+    pub fn request<'a>(&mut self, recent: &'a [u32], banned: &'a [u32]) -> DrawRequest<'a> {
+        let s = &self.settings;
+        let uniform = if s.temperature == 0.0 {
+            0.0
+        } else {
+            // Rounding to f32 may give 1, which is outside.
+            (self.rng.random::<f64>() as f32).min(1.0 - f32::EPSILON / 2.0)
+        };
+        DrawRequest {
+            repetition_penalty: s.repetition_penalty,
+            temperature: s.temperature,
+            top_k: s.top_k,
+            top_p: s.top_p,
+            min_p: s.min_p,
+            recent: &recent[recent.len().saturating_sub(REPETITION_WINDOW)..],
+            banned,
+            uniform,
+        }
     }
 
     fn penalise(&self, scores: &mut [f64], recent: &[u32]) {

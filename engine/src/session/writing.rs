@@ -26,13 +26,26 @@ impl Session {
         let eos = self.driver.runner.config().eos_token_id.clone();
         let recent = &self.driver.tokens[self.driver.tokens.len().saturating_sub(REPETITION_WINDOW)..];
         let banned: &[u32] = if self.settings.ignore_eos { &eos } else { &[] };
-        let drawn = self.sampler.draw(&self.driver.logits, recent, banned)?;
+        let drawn = if self.driver.logits.is_empty() {
+            let recent = recent.to_vec();
+            let position = self.sampler.position();
+            let request = self.sampler.request(&recent, banned);
+            match self.driver.draw(&request)? {
+                Some(drawn) => drawn,
+                None => {
+                    self.sampler.seek(position);
+                    self.sampler.draw(&self.driver.logits, &recent, banned)?
+                }
+            }
+        } else {
+            self.sampler.draw(&self.driver.logits, recent, banned)?
+        };
         if eos.contains(&drawn.id) {
             self.phase = Phase::Ended(FinishReason::Eos);
             return Ok(());
         }
         if !self.driver.fits(drawn.id) {
-            let events = self.driver.apply(Op::Fold { tokens: vec![0] }, Want::Last, true)?;
+            let events = self.driver.apply(Op::Fold { tokens: vec![0] }, Want::Kept, true)?;
             self.events.extend(events);
             return Ok(());
         }
@@ -75,14 +88,14 @@ impl Session {
                     Op::Fold {
                         tokens: vec![usize::from(!sees)],
                     },
-                    Want::Last,
+                    Want::Kept,
                     true,
                 )?;
                 self.events.extend(events);
             }
-            Some(_) => drop(self.driver.apply(one, Want::Last, true)?),
+            Some(_) => drop(self.driver.apply(one, Want::Kept, true)?),
             None => {
-                self.driver.apply(one, Want::Last, true)?;
+                self.driver.apply(one, Want::Kept, true)?;
                 if self.driver.runner.context().open_slots() >= TEXT_BLOCK {
                     self.driver.apply(Op::Keep, Want::Nothing, true)?;
                 }

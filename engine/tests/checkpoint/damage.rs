@@ -93,7 +93,7 @@ proptest! {
         entries in proptest::collection::vec(
             (
                 prop::sample::select(vec!["aligner.bias", "aligner.weight", "w", "__metadata__"]),
-                prop::sample::select(vec!["F32", "F16", "BF16", "I64", "F4", "BOOL"]),
+                prop::sample::select(vec!["F32", "F16", "BF16", "U8", "I64", "F4", "BOOL"]),
                 proptest::collection::vec(prop_oneof![0u64..20, any::<u64>()], 0..4),
                 prop_oneof![0u64..64, any::<u64>()],
                 prop_oneof![0u64..64, any::<u64>()],

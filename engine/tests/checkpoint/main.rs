@@ -1,10 +1,12 @@
 //! Checkpoints on disk: what is written is read back, what is damaged is refused, nothing half-written is left.
 
+mod convert;
 mod damage;
 mod files;
 mod initial;
 mod names;
 mod shards;
+mod stored;
 
 use folio_engine::Error;
 use folio_engine::checkpoint::{Dtype, init_tensor, tensors, write};

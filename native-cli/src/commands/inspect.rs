@@ -1,9 +1,12 @@
 //! `folio inspect`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
+use folio_engine::checkpoint::{Checkpoint, tensors};
 use folio_engine::config::Config;
 use folio_engine::cost::{Load, Parameters, Plan, Side, kv_bytes_per_slot, parameters, plan};
 
@@ -51,6 +54,7 @@ const F32: u64 = 4;
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = model::find(args.model.model.as_deref())?;
     let config = Config::load(&dir)?;
+    let stored = stored(&dir, &config)?;
     let plan = args.tokens.map(|prompt_tokens| {
         let load = Load {
             prompt_tokens,
@@ -67,6 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             "model": dir,
             "config": config_json,
             "parameters": parameters(&config),
+            "stored": stored,
             "kv_bytes_per_slot": kv_bytes_per_slot(&config.text, F32),
             "plan": plan,
         }))?)?;
@@ -75,6 +80,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut out = format!("{}\n", dir.display());
     describe(&mut out, &config)?;
     sizes(&mut out, &parameters(&config))?;
+    match &stored {
+        Some(stored) => stored_line(&mut out, stored)?,
+        None => writeln!(out, "stored    no weights in this folder")?,
+    }
     if let (Some(plan), Some(tokens)) = (&plan, args.tokens) {
         table(
             &mut out,
@@ -158,6 +167,40 @@ fn sizes(out: &mut String, p: &Parameters) -> std::fmt::Result {
         bytes(p.bytes(4) as usize),
         bytes(p.bytes(2) as usize),
     )
+}
+
+/// The tensors of one storage type.
+#[derive(serde::Serialize, Default)]
+struct Stored {
+    tensors: usize,
+    bytes: usize,
+}
+
+/// How the weights are stored: by the type's name. `None` when there are none (a configuration alone can be planned with).
+///
+/// # Errors
+/// Weights that are not those of `config`.
+fn stored(dir: &Path, config: &Config) -> anyhow::Result<Option<BTreeMap<&'static str, Stored>>> {
+    if !Checkpoint::is_in(dir) {
+        return Ok(None);
+    }
+    let checkpoint = Checkpoint::open(dir)?;
+    checkpoint.check(config)?;
+    let mut types: BTreeMap<&'static str, Stored> = BTreeMap::new();
+    for spec in tensors(config) {
+        let stored = checkpoint.stored_type(&spec)?;
+        let of_type = types.entry(stored.name()).or_default();
+        of_type.tensors += 1;
+        of_type.bytes += stored.row_bytes(spec.columns()).unwrap_or(0) * spec.rows();
+    }
+    Ok(Some(types))
+}
+
+fn stored_line(out: &mut String, stored: &BTreeMap<&'static str, Stored>) -> std::fmt::Result {
+    let all = stored.values().map(|s| s.bytes).sum();
+    let of_type = |(name, s): (&&str, &Stored)| format!("{} {name} ({})", s.tensors, bytes(s.bytes));
+    let types: Vec<String> = stored.iter().map(of_type).collect();
+    writeln!(out, "stored    {}; tensors: {}", bytes(all), types.join(", "))
 }
 
 fn table(out: &mut String, plan: &Plan, tokens: usize, new_tokens: usize, limit: usize) -> std::fmt::Result {

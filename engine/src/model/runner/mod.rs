@@ -86,7 +86,7 @@ impl<B: Fused> BurnRunner<B> {
                     vocab,
                 });
             }
-            Want::Last => {
+            Want::Last | Want::Kept => {
                 let n = x.dims()[0];
                 x.narrow(0, n - 1, 1)
             }
@@ -160,7 +160,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
             let positions: Vec<usize> = (start..start + block.len()).collect();
             let x = self.run(x, &positions, Into::Open);
             self.context.extend(block.len());
-            let wanted = if want == Want::Last && i + 1 < blocks {
+            let wanted = if matches!(want, Want::Last | Want::Kept) && i + 1 < blocks {
                 Want::Nothing
             } else {
                 want

@@ -1,0 +1,128 @@
+//! The values of a tensor: as they are stored, for a device that computes with them so, and as f32.
+
+use super::blocks::VALUES;
+use super::header::Entry;
+use super::{Checkpoint, StoredType, TensorSpec};
+use crate::{Error, Result};
+use safetensors::tensor::Dtype;
+use std::ops::Range;
+
+impl Checkpoint {
+    /// The values of one tensor as f32, row after row; refuses values that are not finite.
+    ///
+    /// # Errors
+    /// The tensor is missing, has another shape or an unsupported type, or holds a NaN or an infinity.
+    pub fn read_f32(&self, spec: &TensorSpec) -> Result<Vec<f32>> {
+        self.read_rows(spec, 0..spec.rows())
+    }
+
+    /// The values of some whole rows of a tensor as f32; see [`TensorSpec::rows`].
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_f32`], and rows that the tensor does not have.
+    pub fn read_rows(&self, spec: &TensorSpec, rows: Range<usize>) -> Result<Vec<f32>> {
+        let stored = self.stored_type(spec)?;
+        let mut values = Vec::with_capacity(rows.len().saturating_mul(spec.columns()).min(spec.elements()));
+        stored.decode(self.stored_rows(spec, rows)?, &mut values);
+        Ok(values)
+    }
+
+    /// How one tensor is stored.
+    ///
+    /// # Errors
+    /// The tensor is missing, has another shape, or an unsupported type.
+    pub fn stored_type(&self, spec: &TensorSpec) -> Result<StoredType> {
+        Ok(self.entry(spec)?.1)
+    }
+
+    /// The bytes of some whole rows of a tensor as they lie in the file: little-endian, row after row, aligned to nothing.
+    /// [`TensorSpec::rows`] says what a row is: of a vector, one value; of the patch embedding, one patch's weights.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::stored_type`]; rows that the tensor does not have; in these rows a value (of a quantised tensor: a
+    /// block's scale) that is NaN or infinite.
+    pub fn stored_rows(&self, spec: &TensorSpec, rows: Range<usize>) -> Result<&[u8]> {
+        let (entry, stored) = self.entry(spec)?;
+        let columns = spec.columns();
+        let bytes = &self.files[entry.file].bytes()[entry.range.clone()];
+        let row = stored.row_bytes(columns).unwrap_or(0);
+        let range = rows.start.saturating_mul(row)..rows.end.saturating_mul(row);
+        let bytes = bytes.get(range).filter(|_| rows.end <= spec.rows()).ok_or_else(|| {
+            let what = format!("tensor {} has {} rows: no rows {rows:?}", spec.name, spec.rows());
+            Error::Argument(what)
+        })?;
+        let Some((block, number)) = stored.not_finite(bytes) else {
+            return Ok(bytes);
+        };
+        let at = rows.start * columns + block * stored.block().0;
+        let what = if stored.is_quantised() {
+            let row = at / columns.max(1);
+            format!("has the scale {number} in row {row}, block {}", at % columns / VALUES)
+        } else {
+            format!("holds {number} at value {at}")
+        };
+        let what = format!("tensor {} {what}: the weights are damaged", spec.name);
+        Err(Error::invalid(&self.place, what))
+    }
+
+    /// The entry of `spec` and its type; its bytes are exactly those that shape and type call for.
+    fn entry(&self, spec: &TensorSpec) -> Result<(&Entry, StoredType)> {
+        let name = &spec.name;
+        let wrong = |what: String| Error::invalid(&self.place, format!("tensor {name} {what}"));
+        let entry = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| wrong("is missing, but config.json calls for it".into()))?;
+        let stored = match entry.dtype {
+            Dtype::F32 => StoredType::F32,
+            Dtype::F16 => StoredType::F16,
+            Dtype::BF16 => StoredType::BF16,
+            Dtype::U8 => return blocks_of(entry, spec).map(|stored| (entry, stored)).map_err(wrong),
+            other => {
+                let readable = "only F32, F16 and BF16, or U8 blocks of q8_0 and q4_0, can be read";
+                return Err(wrong(format!("is stored as {other}: {readable}")));
+            }
+        };
+        // PyTorch saves a scalar parameter without dimensions.
+        let scalar = entry.shape.is_empty() && spec.shape == [1];
+        if entry.shape != spec.shape && !scalar {
+            return Err(wrong(format!(
+                "has shape {}, but config.json calls for {:?}",
+                shape(&entry.shape),
+                spec.shape
+            )));
+        }
+        Ok((entry, stored))
+    }
+}
+
+/// Which block format a U8 tensor is of: its bytes per row tell. Or what is wrong with it.
+fn blocks_of(entry: &Entry, spec: &TensorSpec) -> Result<StoredType, String> {
+    let (rows, columns) = (spec.rows(), spec.columns());
+    let bytes = |stored: StoredType| stored.row_bytes(columns).map(|bytes| [rows, bytes]);
+    let (Some(q8_0), Some(q4_0)) = (bytes(StoredType::Q8_0), bytes(StoredType::Q4_0)) else {
+        return Err(format!(
+            "is stored as U8, but its rows of {columns} values are no whole number of blocks of {VALUES}"
+        ));
+    };
+    if !spec.is_matrix() {
+        return Err("is stored as U8, but only matrices are quantised: store it as F32 or F16".into());
+    }
+    match entry.shape.as_slice() {
+        found if found == q8_0 => Ok(StoredType::Q8_0),
+        found if found == q4_0 => Ok(StoredType::Q4_0),
+        found => Err(format!(
+            "has {} bytes, but for its shape {:?} q8_0 has {q8_0:?} and q4_0 {q4_0:?}",
+            shape(found),
+            spec.shape
+        )),
+    }
+}
+
+fn shape(shape: &[usize]) -> String {
+    if shape.len() > 8 {
+        format!("of {} dimensions", shape.len())
+    } else {
+        format!("{shape:?}")
+    }
+}
