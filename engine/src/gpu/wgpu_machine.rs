@@ -39,8 +39,6 @@ enum Fault {
 #[derive(Debug)]
 pub struct WgpuMachine {
     options: GpuOptions,
-    /// Its place among [`Self::adapters`], when it was chosen by that.
-    index: Option<usize>,
     report: AdapterReport,
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -63,7 +61,7 @@ impl WgpuMachine {
     pub async fn open(options: GpuOptions) -> Result<Self> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let adapter = adapter::best(&instance, options.allow_software).await?;
-        Self::on(&adapter, None, options).await
+        Self::on(&adapter, options).await
     }
 
     /// Every adapter of this computer.
@@ -79,12 +77,12 @@ impl WgpuMachine {
     pub async fn open_at(index: usize, options: GpuOptions) -> Result<Self> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         match adapter::all(&instance).await.get(index) {
-            Some(adapter) => Self::on(adapter, Some(index), options).await,
+            Some(adapter) => Self::on(adapter, options).await,
             None => Err(Error::Gpu(format!("there is no GPU number {index}"))),
         }
     }
 
-    async fn on(adapter: &wgpu::Adapter, index: Option<usize>, options: GpuOptions) -> Result<Self> {
+    async fn on(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Self> {
         let report = adapter::report(adapter);
         if let Some(what) = &report.lacks {
             return Err(Error::Gpu(format!("{} has {what}. Use --device cpu", report.name)));
@@ -130,7 +128,6 @@ impl WgpuMachine {
             .then(|| Profile::new(&device, &queue));
         Ok(Self {
             arena: Arena::new(&device),
-            index,
             options,
             report,
             device,
@@ -376,10 +373,13 @@ impl Machine for WgpuMachine {
     }
 
     async fn renew(&mut self) -> Result<()> {
-        let options = self.options.clone();
-        let fresh = match self.index {
-            Some(index) => Self::open_at(index, options).await?,
-            None => Self::open(options).await?,
+        // The same adapter again, where it is still there.
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let adapters = adapter::all(&instance).await;
+        let same = adapters.iter().find(|adapter| adapter::report(adapter) == self.report);
+        let fresh = match same {
+            Some(adapter) => Self::on(adapter, self.options.clone()).await?,
+            None => Self::open(self.options.clone()).await?,
         };
         let counts = self.counts;
         *self = fresh;
