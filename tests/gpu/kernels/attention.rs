@@ -134,17 +134,14 @@ fn visual_attention_is_its_twin() {
                 stats: poison(2 * queries * heads * splits),
             };
             let call = visual_attention::call(style, params, bindings);
+            // Tiles of (query, head) pairs that share a key head.
+            let tiles = (queries * group).div_ceil(call.kernel.constant("ROWS") as usize);
             let grid = match style {
-                Style::Serial => [
-                    (queries * heads).div_ceil(call.kernel.constant("LANES") as usize),
-                    splits,
-                    1,
-                ],
-                _ => [
-                    (queries * group).div_ceil(call.kernel.constant("ROWS") as usize),
-                    kv_heads,
-                    splits,
-                ],
+                Style::Serial => {
+                    let lanes = call.kernel.constant("LANES") as usize;
+                    [(tiles * kv_heads * splits).div_ceil(lanes), 1, 1]
+                }
+                _ => [tiles, kv_heads, splits],
             };
             check(machine, &Launch { call, grid }, 2e-5)
         },
