@@ -60,7 +60,7 @@ fn draws_have_the_probabilities_of_the_hosts_sampler() {
                 for _ in 0..DRAWS {
                     host[sampler.draw(logits.last(), recent, banned).unwrap().id as usize] += 1.0 / DRAWS as f64;
                 }
-                let mut gpu = vec![0.0; 23];
+                let mut gpu = [0.0; 23];
                 for i in 0..GRID {
                     runner.reset();
                     runner.extend(&[0, 9], Want::Kept).unwrap();
