@@ -24,6 +24,14 @@ pub struct EvalStats {
     pub none_first16: Mean,
     /// NLL of text read back from pages.
     pub ocr: Mean,
+    /// `ocr`, the first page only: no text before it helps.
+    pub ocr_first: Mean,
+    /// Share of the first page's tokens that are the most likely ones when reading it back.
+    pub ocr_exact: Mean,
+    /// NLL of the first token of a chunk after a fold: it tells whether the last visual token tells the last word.
+    pub first: Mean,
+    /// `first`, each chunk alone after BOS.
+    pub none_first: Mean,
     /// Cell-naming loss, per cell.
     pub cells: Mean,
 }
@@ -36,6 +44,10 @@ impl EvalStats {
         self.first16.merge(other.first16);
         self.none_first16.merge(other.none_first16);
         self.ocr.merge(other.ocr);
+        self.ocr_first.merge(other.ocr_first);
+        self.ocr_exact.merge(other.ocr_exact);
+        self.first.merge(other.first);
+        self.none_first.merge(other.none_first);
         self.cells.merge(other.cells);
     }
 }
@@ -65,6 +77,8 @@ pub fn evaluate<B: Fused>(
                         let request = SampleRequest {
                             index,
                             chunks: eval.chunks,
+                            chunk_tokens: None,
+                            shuffled: false,
                             kind: SampleKind::Olm,
                         };
                         stats.merge(&of_sample(&model, &head, windows.sample(&request), &device));
@@ -101,6 +115,9 @@ fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sample,
             if target.offset < 16 {
                 stats.first16.add(nll, 1.0);
             }
+            if target.offset == 0 {
+                stats.first.add(nll, 1.0);
+            }
         }
     }
     if let Some(visual) = packed.compact_visual(hidden.visual) {
@@ -119,13 +136,31 @@ fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sample,
             if target.offset < 16 {
                 stats.none_first16.add(nll, 1.0);
             }
+            if target.offset == 0 {
+                stats.none_first.add(nll, 1.0);
+            }
         }
     }
     // Read back.
     sample.kind = SampleKind::Ocr;
     let packed = pack(&[layout(&sample, &config)], false);
-    for (_, nll) in nll(model, &model.forward(&packed), &packed.targets) {
+    let hidden = model.forward(&packed);
+    for (target, nll) in nll(model, &hidden, &packed.targets) {
         stats.ocr.add(nll, 1.0);
+        if target.piece == 1 {
+            stats.ocr_first.add(nll, 1.0);
+        }
+    }
+    let first: Vec<Target> = packed.targets.iter().filter(|t| t.piece == 1).copied().collect();
+    let best = model
+        .logits(hidden.predictors(&first))
+        .argmax(1)
+        .into_data()
+        .convert::<i64>();
+    for (target, best) in first.iter().zip(best.as_slice::<i64>().unwrap_or_default()) {
+        stats
+            .ocr_exact
+            .add(f64::from(u8::from(*best == i64::from(target.id))), 1.0);
     }
     stats
 }

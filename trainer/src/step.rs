@@ -1,6 +1,6 @@
 //! One training step: lay samples out, run forward and backward (one thread a share of the batch), clip, step.
 
-use crate::aux_loss::{CellHead, token_loss};
+use crate::aux_loss::{CellHead, direction_loss, token_loss};
 use crate::data::{ChunkSample, Sample, SampleKind};
 use crate::layout::layout;
 use crate::linear_ce::{Answers, linear_ce};
@@ -10,7 +10,7 @@ use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use folio_engine::model::{DocumentTokens, Fused, Packed, Vist2};
+use folio_engine::model::{DocumentTokens, Fused, Packed, Target, Vist2};
 
 /// Learning rates and weights of one step.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +25,12 @@ pub struct StepPlan {
     pub aligner_lr: f64,
     /// Weight of the cell-naming loss.
     pub cells_weight: f64,
-    /// Weight of the token-naming loss.
+    /// Weight of the token-naming loss by dot products.
     pub tokens_weight: f64,
+    /// Weight of the token-naming loss by angles.
+    pub directions_weight: f64,
+    /// Weight of the first token after a fold; other tokens weigh 1.
+    pub first_weight: f64,
     /// Largest gradient norm, of the language side and of the vision side separately.
     pub clip_norm: f64,
 }
@@ -81,7 +85,7 @@ where
 
     /// One optimiser step on `samples`.
     pub fn step(&mut self, samples: &[Sample], plan: &StepPlan) -> StepStats {
-        let totals = Totals::of(samples);
+        let totals = Totals::of(samples, plan.first_weight);
         let per_thread = samples.len().div_ceil(self.threads).max(1);
         let shares: Vec<Share> = std::thread::scope(|scope| {
             let handles: Vec<_> = samples
@@ -145,17 +149,19 @@ fn is_vision(name: &str) -> bool {
 
 /// What the whole batch holds, so that shares weigh their tokens alike.
 struct Totals {
+    /// The weights of all predicted text tokens.
     text: f64,
     slots: f64,
 }
 
 impl Totals {
-    fn of(samples: &[Sample]) -> Self {
+    fn of(samples: &[Sample], first_weight: f64) -> Self {
         let (mut text, mut slots) = (0.0, 0.0);
         for sample in samples {
             for (i, chunk) in sample.chunks.iter().enumerate() {
                 if sample.kind != SampleKind::Read {
-                    text += chunk.ids.len() as f64;
+                    let after_fold = sample.kind == SampleKind::Olm && i > 0 && !chunk.ids.is_empty();
+                    text += chunk.ids.len() as f64 + if after_fold { first_weight - 1.0 } else { 0.0 };
                 }
                 if has_page(sample.kind, i, sample.chunks.len()) {
                     slots += chunk.slots as f64;
@@ -221,10 +227,14 @@ fn backward<B: AutodiffBackend + Fused>(
             let answers = Answers {
                 rows: (0..n).collect(),
                 classes: packed.targets.iter().map(|t| t.id as usize).collect(),
-                weights: vec![(1.0 / totals.text) as f32; n],
+                weights: packed
+                    .targets
+                    .iter()
+                    .map(|t| (weight(kind, t, plan) / totals.text) as f32)
+                    .collect(),
             };
             let ce = linear_ce(hidden.predictors(&packed.targets), model.head(), &answers, false);
-            let sum = ce.value * totals.text;
+            let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
             match kind {
                 SampleKind::Olm => stats.olm.add(sum, n as f64),
                 _ => stats.ocr.add(sum, n as f64),
@@ -233,12 +243,19 @@ fn backward<B: AutodiffBackend + Fused>(
                 if kind == SampleKind::Olm && target.piece > 1 && target.offset < 16 {
                     stats.first16.add(f64::from(*nll), 1.0);
                 }
+                if after_fold(kind, target) {
+                    stats.first.add(f64::from(*nll), 1.0);
+                }
             }
             stats.text_tokens += n;
             add(ce.surrogate);
         }
         if let Some(visual) = packed.compact_visual(hidden.visual.clone()) {
             let rows: usize = pages.iter().map(|p| p.slots).sum();
+            let embedding = model.language_model.model.embed_tokens.weight.val();
+            let squares = |t: Tensor<B, 2>| scalar(&t.inner().square().mean());
+            let ratio = squares(visual.clone()) / squares(embedding.clone()).max(1e-30);
+            stats.visual_scale.add(ratio.sqrt() * rows as f64, rows as f64);
             let share = rows as f64 / totals.slots;
             if plan.cells_weight > 0.0 {
                 let classes: Vec<u8> = pages.iter().flat_map(|p| p.cells.iter().copied()).collect();
@@ -246,10 +263,14 @@ fn backward<B: AutodiffBackend + Fused>(
                 stats.cells.add(scalar(&cells) * rows as f64, rows as f64);
                 add(cells.mul_scalar(plan.cells_weight * share));
             }
+            let tokens: Vec<Vec<u32>> = pages.iter().flat_map(|p| p.patch_tokens.iter().cloned()).collect();
+            if plan.directions_weight > 0.0 {
+                let (value, surrogate) = direction_loss(visual.clone(), embedding.clone(), &tokens);
+                stats.directions.add(value * rows as f64, rows as f64);
+                add(surrogate.mul_scalar(plan.directions_weight * share));
+            }
             if plan.tokens_weight > 0.0 {
-                let tokens: Vec<Vec<u32>> = pages.iter().flat_map(|p| p.patch_tokens.iter().cloned()).collect();
-                let (value, surrogate) =
-                    token_loss(visual, model.language_model.model.embed_tokens.weight.val(), &tokens);
+                let (value, surrogate) = token_loss(visual, embedding, &tokens);
                 stats.tokens.add(value * rows as f64, rows as f64);
                 add(surrogate.mul_scalar(plan.tokens_weight * share));
             }
@@ -264,6 +285,20 @@ fn backward<B: AutodiffBackend + Fused>(
         grads: grads.grads(),
         head_grads: head_grads.grads(),
         stats,
+    }
+}
+
+/// Whether the last visual token of a page predicts `target`.
+fn after_fold(kind: SampleKind, target: &Target) -> bool {
+    kind == SampleKind::Olm && target.piece > 1 && target.offset == 0
+}
+
+/// What a text token's loss counts.
+fn weight(kind: SampleKind, target: &Target, plan: &StepPlan) -> f64 {
+    if after_fold(kind, target) {
+        plan.first_weight
+    } else {
+        1.0
     }
 }
 
@@ -283,4 +318,60 @@ fn scalar<B: Backend>(t: &Tensor<B, 1>) -> f64 {
         .convert::<f64>()
         .as_slice::<f64>()
         .map_or(f64::NAN, |s| s[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn_flex::Flex;
+    use folio_engine::config::preset;
+
+    /// The loss is a weighted mean: what the batch's total says must be what its targets weigh.
+    #[test]
+    fn the_weights_of_all_targets_are_the_total() {
+        let config = preset("folio-nano").expect("a preset");
+        let patch = config.fold.as_ref().map_or(0, |fold| fold.vision.patch_len());
+        let sample = |kind, lengths: &[usize]| Sample {
+            kind,
+            document: 0,
+            start: 0,
+            chunks: lengths
+                .iter()
+                .map(|&n| ChunkSample {
+                    ids: vec![5; n],
+                    pages: vec![0; 2 * patch],
+                    slots: 2,
+                    text: String::new(),
+                    cells: Vec::new(),
+                    patch_tokens: Vec::new(),
+                })
+                .collect(),
+        };
+        let plan = StepPlan {
+            embedding_lr: 0.0,
+            language_model_lr: 0.0,
+            vision_lr: 0.0,
+            aligner_lr: 0.0,
+            cells_weight: 0.0,
+            tokens_weight: 0.0,
+            directions_weight: 0.0,
+            first_weight: 5.0,
+            clip_norm: 1.0,
+        };
+        for (kind, lengths, expected) in [
+            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 2.0 * 4.0),
+            (SampleKind::Olm, vec![6], 6.0),
+            (SampleKind::Ocr, vec![4, 3, 1], 8.0),
+            (SampleKind::Read, vec![4, 3], 1.0),
+        ] {
+            let sample = sample(kind, &lengths);
+            let packed = Packed::<Flex>::new(&[layout(&sample, &config)], false, (4, 2), patch, &Default::default());
+            let weights: f64 = packed.targets.iter().map(|t| weight(kind, t, &plan)).sum();
+            let total = Totals::of(std::slice::from_ref(&sample), plan.first_weight).text;
+            assert_eq!(total, expected, "{kind:?} {lengths:?}");
+            if kind != SampleKind::Read {
+                assert_eq!(weights, total, "{kind:?} {lengths:?}");
+            }
+        }
+    }
 }
