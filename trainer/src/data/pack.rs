@@ -145,7 +145,7 @@ impl Windows {
 }
 
 /// What the random order of a window's words is drawn for.
-const SHUFFLE: u64 = 0x7368_7566_666c_65;
+const SHUFFLE: u64 = u64::from_be_bytes(*b"\0shuffle");
 
 /// `ids` with their words in random order. A word begins at a token whose text begins with a space or a line break.
 fn shuffled_words<'b>(ids: impl Iterator<Item = u32>, bytes: impl Fn(u32) -> &'b [u8], rng: &mut Rng) -> Vec<u32> {
