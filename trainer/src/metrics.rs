@@ -84,6 +84,9 @@ pub struct EvalLine {
     /// NLL of the first page's text when it is read back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_ocr_first_loss: Option<f64>,
+    /// The same with another page before the text: what reading is worth is the difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_ocr_wrong_loss: Option<f64>,
     /// Share of the first page's tokens that are the most likely ones when it is read back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_ocr_exact: Option<f64>,

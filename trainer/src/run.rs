@@ -306,6 +306,7 @@ fn eval_line(step: u64, stats: &EvalStats, seconds: f64) -> EvalLine {
         eval_none_first16_loss: stats.none_first16.get(),
         eval_ocr_loss: stats.ocr.get(),
         eval_ocr_first_loss: stats.ocr_first.get(),
+        eval_ocr_wrong_loss: stats.ocr_wrong.get(),
         eval_ocr_exact: stats.ocr_exact.get(),
         eval_first_loss: stats.first.get(),
         eval_none_first_loss: stats.none_first.get(),

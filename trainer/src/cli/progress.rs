@@ -124,6 +124,7 @@ impl Reporter for Progress {
             ("none first", line.eval_none_first_loss),
             ("ocr", line.eval_ocr_loss),
             ("first page", line.eval_ocr_first_loss),
+            ("wrong page", line.eval_ocr_wrong_loss),
             ("exact", line.eval_ocr_exact),
             ("cells", line.eval_cells_loss),
         ];
