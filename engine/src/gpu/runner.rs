@@ -325,7 +325,7 @@ impl<M: Machine> Runner for GpuRunner<M> {
             offset: 0,
             bytes: Draw::BYTES,
         }))?;
-        // Penalties are written into the logits: they are drawn from once.
+        // A token is drawn once from what a call left; the next call leaves its own.
         self.kept = false;
         decode_draw(&bytes).map(Some)
     }
