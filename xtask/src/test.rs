@@ -12,6 +12,10 @@ pub(crate) struct Args {
     /// Install missing programs that tests need (through apt-get).
     #[arg(long)]
     pub(crate) install: bool,
+    /// Only the tests of burn on wgpu with our kernels. They need an adapter and a build of many minutes (burn's GPU
+    /// backend), so the tests of the workspace, and CI, leave them out.
+    #[arg(long)]
+    pub(crate) burn_wgpu: bool,
     /// Passed on to `cargo test`: a name to filter by, `-p CRATE`, `-- --nocapture`, …
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) rest: Vec<String>,
@@ -24,8 +28,17 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::ensure(args.install)?;
     let mut command = process::cargo(&["test", "--release"]);
-    // A package named by the caller replaces the workspace.
-    if !args
+    if args.burn_wgpu {
+        command.args([
+            "-p",
+            "folio-engine",
+            "--features",
+            "burn-wgpu,flex",
+            "--test",
+            "burn_wgpu",
+        ]);
+    } else if !args
+        // A package named by the caller replaces the workspace.
         .rest
         .iter()
         .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))

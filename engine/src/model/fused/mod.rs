@@ -11,7 +11,13 @@ mod cpu;
 mod flex;
 #[cfg(feature = "train")]
 mod flex_autodiff;
+mod rows;
+#[cfg(feature = "burn-wgpu")]
+mod wgpu;
 
+#[cfg(feature = "burn-wgpu")]
+pub use self::wgpu::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain};
+use crate::context::Span;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive, activation, backend::Backend};
 use std::sync::Arc;
@@ -81,6 +87,32 @@ pub trait Fused: Backend {
         _plan: &Arc<AttentionPlan>,
     ) -> Option<FloatTensor<Self>> {
         None
+    }
+
+    /// Whether a runner keeps its KV in rows, for the two operations below; else memory and open chunk have buffers of their own.
+    const KV_IN_ROWS: bool = false;
+
+    /// Attention over KV rows: `q`, `[n, heads, head_dim]` (scaled), over `k` and `v`, `[rows, kv_heads × head_dim]`, to
+    /// `[n, heads, head_dim]`. Query `i` sees the rows of `spans[i]`, at least one.
+    fn attend_spans(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        spans: &[Span],
+    ) -> FloatTensor<Self> {
+        rows::attend_spans::<Self>(q, k, v, spans)
+    }
+
+    /// Moves `n` rows of `k` and `v`, `[rows, width]`, from row `from` on to row `to` on, as folding a page does; the
+    /// two places do not overlap.
+    fn move_rows(
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        from: usize,
+        to: usize,
+        n: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        rows::move_rows::<Self>(k, v, from, to, n)
     }
 }
 
