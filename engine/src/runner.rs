@@ -104,6 +104,34 @@ pub struct Folded {
     pub prefill_s: f64,
 }
 
+/// What a device has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Kernel launches.
+    pub dispatches: u64,
+    /// Submissions.
+    pub submits: u64,
+    /// Bytes read back.
+    pub readback_bytes: u64,
+    /// Buffers alive.
+    pub buffers: u64,
+    /// Their bytes.
+    pub buffer_bytes: u64,
+    /// Bytes of them that hold KV.
+    pub kv_bytes: u64,
+}
+
+/// Time spent in one kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KernelTime {
+    /// Kernel and variant.
+    pub kernel: &'static str,
+    /// Launches.
+    pub launches: u64,
+    /// Seconds in all of them.
+    pub seconds: f64,
+}
+
 /// A model with one context. Positions and visibility are [`Context`]'s; the runner holds the matching KV.
 pub trait Runner {
     /// The model's configuration.
@@ -161,6 +189,16 @@ pub trait Runner {
     /// The device cannot hold so many.
     fn reserve(&mut self, _slots: usize) -> Result<()> {
         Ok(())
+    }
+
+    /// What the device has done so far, where it is counted.
+    fn counts(&self) -> Option<Counts> {
+        None
+    }
+
+    /// Time of every kernel so far, the slowest first, where it is measured.
+    fn kernel_times(&self) -> Vec<KernelTime> {
+        Vec::new()
     }
 
     /// Keeps the open chunk as raw text for good.

@@ -42,6 +42,7 @@ enum Command {
     Inspect(commands::inspect::Args),
     Render(commands::render::Args),
     Devices(commands::devices::Args),
+    Bench(commands::bench::Args),
     Convert(commands::convert::Args),
 }
 
@@ -70,6 +71,7 @@ fn run() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Render(args) => commands::render::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Convert(args) => commands::convert::run(&args),
     };
     match outcome {

@@ -33,9 +33,9 @@ pub(crate) struct ModelArgs {
 /// A place to compute.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Device {
-    /// The best that this build has: the CPU.
+    /// A GPU, unless the only one is a CPU in disguise or cannot hold the model; then the CPU.
     Auto,
-    /// A GPU through wgpu (not part of this build).
+    /// The best GPU through wgpu (Vulkan, Metal, DX12), a software one if there is no other.
     Gpu,
     /// The CPU.
     Cpu,
@@ -67,13 +67,42 @@ impl Model {
     }
 
     /// Loads the weights onto the device.
-    pub(crate) fn runner(&self, args: &ModelArgs) -> anyhow::Result<Box<dyn Runner>> {
+    pub(crate) fn runner(&self, args: &ModelArgs, wish: Wish) -> anyhow::Result<Box<dyn Runner>> {
         check_device(args.device)?;
+        match args.device {
+            Device::Gpu => self.gpu(args, wish, true),
+            Device::Auto if device::has_gpu() => self.gpu(args, wish, false).or_else(|e| {
+                if !args.quiet {
+                    eprintln!("note: computing on the CPU: {e:#}");
+                }
+                self.cpu(args, wish)
+            }),
+            _ => self.cpu(args, wish),
+        }
+    }
+
+    fn cpu(&self, args: &ModelArgs, wish: Wish) -> anyhow::Result<Box<dyn Runner>> {
+        if wish.profile {
+            bail!("--profile times the kernels of a GPU: use it with --device gpu");
+        }
         let bar = progress::bar("loading", 100, args.quiet);
         let mut report = |share: f32| bar.set_position((share * 100.0) as u64);
         let runner = folio_engine::model::load_cpu(&self.dir, &self.config, &mut report)?;
         bar.finish_and_clear();
         Ok(runner)
+    }
+
+    fn gpu(&self, args: &ModelArgs, wish: Wish, allow_software: bool) -> anyhow::Result<Box<dyn Runner>> {
+        let bar = progress::bar("loading", 100, args.quiet);
+        let mut report = |what: &str, share: f32| {
+            if bar.message() != what {
+                bar.set_message(what.to_owned());
+            }
+            bar.set_position((share * 100.0) as u64);
+        };
+        let runner = device::open(&self.dir, &self.config, wish, allow_software, &mut report);
+        bar.finish_and_clear();
+        runner
     }
 
     /// The folder's name, for statistics.
@@ -92,12 +121,67 @@ impl Model {
     }
 }
 
+/// What a command asks of a runner besides its device.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wish {
+    /// Slots that will be needed at least.
+    pub(crate) slots: usize,
+    /// Time every kernel.
+    pub(crate) profile: bool,
+}
+
 /// Refuses devices that this build has no runner for.
 pub(crate) fn check_device(device: Device) -> anyhow::Result<()> {
     match device {
-        Device::Auto | Device::Cpu => Ok(()),
-        Device::Gpu => bail!("--device gpu: this build of folio has no GPU runner; use --device cpu"),
-        Device::Cuda => bail!("--device cuda: this build of folio has no CUDA runner; use --device cpu"),
+        Device::Gpu if !cfg!(feature = "gpu") => {
+            bail!("--device gpu: this build of folio has no GPU runner (feature `gpu`); use --device cpu")
+        }
+        Device::Cuda => bail!("--device cuda: this build of folio has no CUDA runner; use --device gpu or cpu"),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(feature = "gpu")]
+mod device {
+    use super::{Config, Path, Runner, Wish};
+    use folio_engine::gpu::{GpuOptions, has_gpu as any, load_gpu};
+
+    pub(super) fn has_gpu() -> bool {
+        any()
+    }
+
+    pub(super) fn open(
+        dir: &Path,
+        config: &Config,
+        wish: Wish,
+        allow_software: bool,
+        progress: &mut dyn FnMut(&str, f32),
+    ) -> anyhow::Result<Box<dyn Runner>> {
+        let options = GpuOptions {
+            allow_software,
+            profile: wish.profile,
+            ..GpuOptions::default()
+        };
+        Ok(Box::new(load_gpu(dir, config, options, wish.slots, progress)?))
+    }
+}
+
+#[cfg(not(feature = "gpu"))]
+mod device {
+    use super::{Config, Path, Runner, Wish};
+
+    pub(super) fn has_gpu() -> bool {
+        false
+    }
+
+    pub(super) fn open(
+        _: &Path,
+        _: &Config,
+        _: Wish,
+        _: bool,
+        _: &mut dyn FnMut(&str, f32),
+    ) -> anyhow::Result<Box<dyn Runner>> {
+        anyhow::bail!("this build of folio has no GPU runner")
     }
 }
 

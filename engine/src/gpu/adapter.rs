@@ -120,8 +120,10 @@ pub(super) async fn best(instance: &wgpu::Instance, allow_software: bool) -> Res
     }
     Err(Error::Gpu(match below {
         Some(what) => format!("no GPU can run the kernels: {what}. Use --device cpu"),
-        None => "no GPU was found (no Vulkan, Metal or DX12 driver with an adapter). Install one (on Debian, a software \
+        None => {
+            "no GPU was found (no Vulkan, Metal or DX12 driver with an adapter). Install one (on Debian, a software \
                  one is in mesa-vulkan-drivers), or use --device cpu"
-            .into(),
+                .into()
+        }
     }))
 }

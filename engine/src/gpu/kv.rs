@@ -52,6 +52,11 @@ impl Kv {
         Ok(())
     }
 
+    /// Bytes of all keys and values.
+    pub(super) fn bytes(&self, text: &TextConfig) -> u64 {
+        2 * self.layers.len() as u64 * layer_bytes(text, self.slots)
+    }
+
     pub(super) fn buffers(&self) -> Vec<Buffer> {
         self.layers.iter().flat_map(|layer| [layer.k, layer.v]).collect()
     }

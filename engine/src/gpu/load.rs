@@ -1,6 +1,6 @@
 //! Opening a checkpoint on a GPU, and asking a GPU whether it computes rightly.
 
-use super::{Formula, GpuOptions, GpuRunner, WgpuMachine};
+use super::{AdapterReport, Formula, GpuOptions, GpuRunner, WgpuMachine};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::session::self_test as known;
@@ -26,6 +26,31 @@ pub fn load_gpu(
     progress("testing the GPU", 0.0);
     let machine = tested(machine)?;
     GpuRunner::new(machine, config, Box::new(checkpoint), slots, progress)
+}
+
+/// Whether this computer has a GPU that is not a CPU in disguise.
+pub fn has_gpu() -> bool {
+    let adapters = super::runner::block_on(WgpuMachine::adapters());
+    adapters
+        .iter()
+        .any(|adapter| !adapter.software && adapter.lacks.is_none())
+}
+
+/// Every adapter of this computer, and what the known-answer test says of it: the largest deviation, or the error.
+pub fn adapters() -> Vec<(AdapterReport, Result<f32>)> {
+    let list = super::runner::block_on(WgpuMachine::adapters());
+    let test = |index| {
+        let options = GpuOptions {
+            allow_software: true,
+            ..GpuOptions::default()
+        };
+        let machine = super::runner::block_on(WgpuMachine::open_at(index, options))?;
+        self_test(machine).map(|(_, worst)| worst)
+    };
+    list.into_iter()
+        .enumerate()
+        .map(|(i, report)| (report, test(i)))
+        .collect()
 }
 
 /// Lets a machine compute the known answer; gives it back empty, with the largest deviation found.

@@ -2,6 +2,7 @@
 
 use super::recording::{Buffer, Recording};
 use crate::Result;
+pub use crate::runner::{Counts, KernelTime};
 use folio_shaders::{Kernel, Style};
 
 /// What a machine can hold.
@@ -13,21 +14,6 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Workgroups along one dimension.
     pub grid: u32,
-}
-
-/// What a machine has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Kernel launches.
-    pub dispatches: u64,
-    /// Submissions.
-    pub submits: u64,
-    /// Bytes read back.
-    pub readback_bytes: u64,
-    /// Buffers alive.
-    pub buffers: u64,
-    /// Their bytes.
-    pub buffer_bytes: u64,
 }
 
 /// A range of a buffer, in bytes.
@@ -86,6 +72,11 @@ pub trait Machine {
 
     /// What it has done.
     fn counts(&self) -> Counts;
+
+    /// Time of every kernel so far, the slowest first, where it is measured.
+    fn kernel_times(&self) -> Vec<KernelTime> {
+        Vec::new()
+    }
 
     /// The device in words.
     fn name(&self) -> String;

@@ -29,7 +29,6 @@ pub(super) struct Matrix {
     /// Groups of four inputs.
     pub(super) k4: usize,
     pub(super) shards: Vec<Shard>,
-    pub(super) bytes: u64,
 }
 
 /// How a tensor of this stored type lies in a buffer.
@@ -93,7 +92,6 @@ impl Matrix {
             )));
         }
         let mut shards = Vec::new();
-        let mut bytes = 0;
         for row0 in (0..outputs).step_by(per_shard) {
             let rows = per_shard.min(outputs - row0);
             let pieces: Vec<(&TensorSpec, Range<usize>)> = if gated {
@@ -103,7 +101,6 @@ impl Matrix {
             };
             let layout = matrix_layout(weight, rows * together, inputs);
             let buffer = up.matrix(source, &pieces, weight, inputs, layout)?;
-            bytes += layout.bytes;
             shards.push(Shard {
                 buffer,
                 rows,
@@ -116,7 +113,6 @@ impl Matrix {
             outputs,
             k4: inputs / 4,
             shards,
-            bytes,
         })
     }
 }

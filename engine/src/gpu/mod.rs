@@ -26,10 +26,9 @@ mod wgpu_machine;
 
 pub use adapter::AdapterReport;
 pub use folio_shaders::Style;
-pub use load::{load_gpu, self_test};
-pub use machine::{Counts, Limits, Machine, Slice};
+pub use load::{adapters, has_gpu, load_gpu, self_test};
+pub use machine::{Counts, KernelTime, Limits, Machine, Slice};
 pub use plan::MemoryPlan;
-pub use profile::KernelTime;
 pub use recording::{Buffer, Dispatch, Recording, Write};
 pub use runner::GpuRunner;
 pub use source::{Formula, TensorSource};

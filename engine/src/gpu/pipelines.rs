@@ -117,7 +117,12 @@ fn compile(device: &wgpu::Device, kernel: &'static Kernel, checked: bool) -> Com
     )];
     for (i, binding) in kernel.bindings.iter().enumerate() {
         let read_only = binding.access == Access::Read;
-        entries.push(buffer(i + 1, wgpu::BufferBindingType::Storage { read_only }, false, None));
+        entries.push(buffer(
+            i + 1,
+            wgpu::BufferBindingType::Storage { read_only },
+            false,
+            None,
+        ));
     }
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: Some(kernel.label),

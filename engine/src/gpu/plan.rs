@@ -110,7 +110,10 @@ fn shapes(config: &Config) -> Result<()> {
         sizes.extend([
             ("vision_config.hidden_size", v.hidden_size),
             ("vision_config.intermediate_size", v.intermediate_size),
-            ("vision_config.hidden_size / num_attention_heads", v.hidden_size / v.num_attention_heads),
+            (
+                "vision_config.hidden_size / num_attention_heads",
+                v.hidden_size / v.num_attention_heads,
+            ),
             ("the length of a patch", v.patch_len()),
             ("aligner.hidden_size", fold.aligner.hidden_size.unwrap_or(4)),
         ]);
@@ -122,7 +125,10 @@ fn shapes(config: &Config) -> Result<()> {
     }
     let head_dims = [
         Some(text.head_dim),
-        config.fold.as_ref().map(|f| f.vision.hidden_size / f.vision.num_attention_heads),
+        config
+            .fold
+            .as_ref()
+            .map(|f| f.vision.hidden_size / f.vision.num_attention_heads),
     ];
     match head_dims.into_iter().flatten().find(|&dim| dim > MAX_HEAD_DIM) {
         Some(dim) => Err(Error::Gpu(format!(
@@ -134,4 +140,3 @@ fn shapes(config: &Config) -> Result<()> {
 
 /// Largest head of `visual_attention`.
 const MAX_HEAD_DIM: usize = 256;
-

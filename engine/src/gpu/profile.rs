@@ -1,21 +1,11 @@
 //! How long each kernel takes: timestamps around every launch, in a pass of its own.
 
+use super::machine::KernelTime;
 use super::recording::Recording;
 use std::collections::HashMap;
 
 /// Launches that one recording may time; later ones are not timed.
 const MOST: usize = 2048;
-
-/// Time spent in one kernel.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KernelTime {
-    /// Kernel and variant.
-    pub kernel: &'static str,
-    /// Launches.
-    pub launches: u64,
-    /// Seconds in all of them.
-    pub seconds: f64,
-}
 
 #[derive(Debug)]
 pub(super) struct Profile {
@@ -43,8 +33,14 @@ impl Profile {
                 ty: wgpu::QueryType::Timestamp,
                 count: 2 * MOST as u32,
             }),
-            resolved: buffer("timestamps", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
-            staging: buffer("timestamps read", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
+            resolved: buffer(
+                "timestamps",
+                wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            ),
+            staging: buffer(
+                "timestamps read",
+                wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            ),
             period_s: f64::from(queue.get_timestamp_period()) * 1e-9,
             timed: 0,
             times: HashMap::new(),

@@ -1,7 +1,7 @@
 //! The runner over a machine: [`Context`]'s bookkeeping, and recordings that follow it.
 
 use super::kv::Kv;
-use super::machine::{Counts, Machine, Slice};
+use super::machine::{Counts, KernelTime, Machine, Slice};
 use super::plan::MemoryPlan;
 use super::program::{Draw, Program, decode_draw};
 use super::recording::Recording;
@@ -56,11 +56,6 @@ impl<M: Machine> GpuRunner<M> {
         })
     }
 
-    /// What the machine has done so far.
-    pub fn counts(&self) -> Counts {
-        self.machine.counts()
-    }
-
     /// The machine.
     pub fn machine(&self) -> &M {
         &self.machine
@@ -97,7 +92,9 @@ impl<M: Machine> GpuRunner<M> {
             plan(slots)?.check(config, &self.machine.limits())?;
         }
         self.flush(None)?;
-        self.program.kv.grow(&mut self.machine, &self.program.config.text, slots)
+        self.program
+            .kv
+            .grow(&mut self.machine, &self.program.config.text, slots)
     }
 
     fn check_room(&self, extra: usize) -> Result<()> {
@@ -181,7 +178,11 @@ impl<M: Machine> GpuRunner<M> {
         let (slots, batches) = self.batches(pages, fold);
         let total: usize = slots.iter().sum();
         // Without `visual_sees_text` the text is given up before the visual tokens come.
-        let open = if fold.visual_sees_text { 0 } else { self.context.open_slots() };
+        let open = if fold.visual_sees_text {
+            0
+        } else {
+            self.context.open_slots()
+        };
         self.check_room(total.saturating_sub(open))?;
         let last = batches.len() - 1;
         let mut data = Vec::new();
@@ -342,6 +343,17 @@ impl<M: Machine> Runner for GpuRunner<M> {
     fn reserve(&mut self, slots: usize) -> Result<()> {
         let limit = self.program.config.text.max_position_embeddings;
         self.make_room(slots.min(limit))
+    }
+
+    fn counts(&self) -> Option<Counts> {
+        Some(Counts {
+            kv_bytes: self.program.kv.bytes(&self.program.config.text),
+            ..self.machine.counts()
+        })
+    }
+
+    fn kernel_times(&self) -> Vec<KernelTime> {
+        self.machine.kernel_times()
     }
 
     fn keep_open(&mut self) {

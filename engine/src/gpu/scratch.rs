@@ -119,7 +119,11 @@ pub(super) fn sizes(config: &Config) -> Sizes {
     let floats = |n: usize| 4 * n.max(4) as u64;
     let vision = config.fold.as_ref().map(|fold| &fold.vision);
     let vision_rows = |width: usize| floats(vision.map_or(0, |_| rows * width));
-    let aligner = config.fold.as_ref().and_then(|fold| fold.aligner.hidden_size).unwrap_or(0);
+    let aligner = config
+        .fold
+        .as_ref()
+        .and_then(|fold| fold.aligner.hidden_size)
+        .unwrap_or(0);
     let split_heads = SPLIT_QUERIES * MAX_SPLITS * text.num_attention_heads;
     Sizes {
         ids: floats(rows),

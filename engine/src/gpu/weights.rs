@@ -251,7 +251,11 @@ impl Weights {
             all.extend([layer.input_norm, layer.post_norm]);
             all.extend(layer.head_norms);
             all.extend(layer.gate_up.buffers());
-            all.extend([&layer.qkv, &layer.o, &layer.down].into_iter().flat_map(Linear::buffers));
+            all.extend(
+                [&layer.qkv, &layer.o, &layer.down]
+                    .into_iter()
+                    .flat_map(Linear::buffers),
+            );
         }
         if let Some(vision) = &self.vision {
             all.push(vision.position);

@@ -2,9 +2,9 @@
 
 use super::adapter::{self, AdapterReport};
 use super::arena::Arena;
-use super::machine::{Counts, Limits, Machine, Slice};
+use super::machine::{Counts, KernelTime, Limits, Machine, Slice};
 use super::pipelines::Pipelines;
-use super::profile::{KernelTime, Profile};
+use super::profile::Profile;
 use super::recording::{Buffer, Recording};
 use super::twin::POISON;
 use crate::{Error, Result};
@@ -148,11 +148,6 @@ impl WgpuMachine {
         &self.report
     }
 
-    /// Time of every kernel so far, with [`GpuOptions::profile`]; the slowest first.
-    pub fn kernel_times(&self) -> Vec<KernelTime> {
-        self.profile.as_ref().map(Profile::times).unwrap_or_default()
-    }
-
     /// Destroys the device as a driver reset would: for tests of recovery.
     pub fn lose(&self) {
         self.device.destroy();
@@ -201,9 +196,11 @@ impl WgpuMachine {
             self.pipelines
                 .prepare(&self.device, dispatch.call.kernel, self.options.checked);
         }
-        let (offsets, grown) = self
-            .arena
-            .fill(&self.device, &self.queue, recording.dispatches.iter().map(|d| d.call.params.as_slice()));
+        let (offsets, grown) = self.arena.fill(
+            &self.device,
+            &self.queue,
+            recording.dispatches.iter().map(|d| d.call.params.as_slice()),
+        );
         if grown {
             self.pipelines.forget_all();
         }
@@ -328,7 +325,9 @@ impl Machine for WgpuMachine {
         };
         self.staging(slice.bytes);
         let source = self.buffer(slice.buffer)?;
-        let Some(staging) = &self.staging else { return Ok(Vec::new()) };
+        let Some(staging) = &self.staging else {
+            return Ok(Vec::new());
+        };
         encoder.copy_buffer_to_buffer(source, slice.offset, staging, 0, slice.bytes);
         self.queue.submit([encoder.finish()]);
         self.counts.submits += 1;
@@ -363,6 +362,10 @@ impl Machine for WgpuMachine {
 
     fn counts(&self) -> Counts {
         self.counts
+    }
+
+    fn kernel_times(&self) -> Vec<KernelTime> {
+        self.profile.as_ref().map(Profile::times).unwrap_or_default()
     }
 
     fn name(&self) -> String {

@@ -173,6 +173,11 @@ impl Session {
         self.driver.runner.context()
     }
 
+    /// The runner.
+    pub fn runner(&self) -> &dyn Runner {
+        self.driver.runner.as_ref()
+    }
+
     /// Whether given text is still waiting to be read.
     pub(super) fn unread_parts(&self) -> bool {
         !self.parts.is_empty()

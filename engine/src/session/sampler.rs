@@ -4,8 +4,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-pub use crate::runner::Drawn;
 use crate::runner::DrawRequest;
+pub use crate::runner::Drawn;
 use crate::{Error, Result};
 
 /// How many of the last tokens the repetition penalty looks at (prompt included).

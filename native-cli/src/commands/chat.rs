@@ -10,7 +10,7 @@ use folio_engine::text::{ChatPart, ChatTemplate, Message};
 
 use crate::files::{PageFolder, Pending};
 use crate::listener::{Listener, summary};
-use crate::model::{Model, ModelArgs, check_device};
+use crate::model::{Model, ModelArgs, Wish, check_device};
 use crate::sampling::{SamplingArgs, defaults};
 use crate::{interrupt, output};
 
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         ContextMode::Folded
     };
-    let runner = model.runner(&args.model)?;
+    let runner = model.runner(&args.model, Wish::default())?;
     let mut session = Session::new(runner, model.tokenizer.clone(), model.fonts.clone(), mode, settings)?;
     let mut listener = Listener::new(pages, args.model.quiet);
     let mut talk = Talk {

@@ -5,12 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::ValueEnum;
+use folio_engine::config::Config;
+use folio_engine::cost::{Load, plan};
+use folio_engine::runner::KernelTime;
 use folio_engine::session::{ContextMode, FinishReason, PartKind, SavedSession, Session, Settings};
 
 use crate::failure::{INTERRUPTED, usage};
 use crate::files::{PageFolder, Pending, read_text};
 use crate::listener::{Listener, summary};
-use crate::model::{Model, ModelArgs, check_device};
+use crate::model::{Model, ModelArgs, Wish, check_device};
 use crate::sampling::{SamplingArgs, defaults};
 use crate::{interrupt, output};
 
@@ -44,6 +47,9 @@ pub(crate) struct Args {
     context: Option<Mode>,
     #[command(flatten, next_help_heading = "Sampling")]
     sampling: SamplingArgs,
+    /// Time every kernel of the GPU and print a table at the end (slower: each kernel gets a pass of its own).
+    #[arg(long)]
+    profile: bool,
     /// Write figures of the run as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     stats: Option<PathBuf>,
@@ -74,6 +80,18 @@ impl From<Mode> for ContextMode {
             Mode::Full => Self::Full,
         }
     }
+}
+
+/// Slots that a folded run is expected to need.
+fn folded_slots(config: &Config, prompt_tokens: usize, generated_tokens: usize) -> usize {
+    let load = Load {
+        prompt_tokens,
+        generated_tokens,
+        tokens_per_page: None,
+        weight_bytes: 4,
+        kv_bytes: 4,
+    };
+    plan(config, &load).folded.map_or(0, |side| side.peak_slots)
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -126,7 +144,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             model.dir.display()
         );
     }
-    let runner = model.runner(&args.model)?;
+    let slots = match mode {
+        _ if saved.is_some() => 0,
+        ContextMode::Full => 1 + ids.len() + args.max_new_tokens,
+        ContextMode::Folded => folded_slots(&model.config, ids.len(), args.max_new_tokens),
+    };
+    let wish = Wish {
+        slots: slots.min(model.config.text.max_position_embeddings),
+        profile: args.profile,
+    };
+    let runner = model.runner(&args.model, wish)?;
     let mut session = match saved {
         Some(saved) => {
             let settings = args.sampling.over(saved.settings(args.max_new_tokens))?;
@@ -154,6 +181,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if !args.model.quiet {
         eprintln!("{}", summary(&ending.stats));
+    }
+    if args.profile {
+        for time in session.runner().kernel_times() {
+            let KernelTime {
+                kernel,
+                launches,
+                seconds,
+            } = time;
+            eprintln!("{:>9.3} ms  {launches:>7} × {kernel}", seconds * 1e3);
+        }
     }
     let interrupted = ending.reason == FinishReason::Cancelled && interrupt::asked();
     Ok(if interrupted {

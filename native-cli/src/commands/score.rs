@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use folio_engine::session::{ScoreMode, score};
 
 use crate::files::{PageFolder, read_text};
-use crate::model::{Model, ModelArgs, check_device};
+use crate::model::{Model, ModelArgs, Wish, check_device};
 use crate::{failure::usage, output, progress};
 
 /// Measure how well the model predicts a text.
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Mode::None => ScoreMode::None,
     };
     let pages = args.pages.as_deref().map(PageFolder::create).transpose()?;
-    let mut runner = model.runner(&args.model)?;
+    let mut runner = model.runner(&args.model, Wish::default())?;
     let bar = progress::bar("scoring", ids.len() as u64, args.model.quiet);
     let mut failed = None;
     let scored = score(

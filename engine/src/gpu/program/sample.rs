@@ -46,7 +46,11 @@ impl Program {
                 banned,
                 top_k: request.top_k.min(vocab as usize) as u32,
                 penalty: request.repetition_penalty as f32,
-                inverse_temperature: if greedy { 0.0 } else { (1.0 / request.temperature) as f32 },
+                inverse_temperature: if greedy {
+                    0.0
+                } else {
+                    (1.0 / request.temperature) as f32
+                },
                 top_p: request.top_p as f32,
                 min_p: request.min_p as f32,
                 uniform_: request.uniform,
