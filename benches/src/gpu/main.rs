@@ -14,7 +14,7 @@ use clap::Parser;
 use folio_benches::checkpoint;
 use folio_benches::prompt::{self, Mode};
 use folio_engine::config::Config;
-use folio_engine::gpu::{GpuRunner, Style, WgpuMachine};
+use folio_engine::gpu::{GpuRunner, Machine, Style, WgpuMachine};
 use folio_engine::runner::Runner;
 use folio_shaders::Weight;
 use report::Report;
