@@ -51,16 +51,58 @@ fn finish(row: u32, token: u32, first: f32, second: f32) {
 }
 
 #if STYLE_serial
-// Lanes along the outputs, TOKENS rows of x each: the address of x is the same for all lanes, and no barrier is needed.
+// Software adapters pay for every load of every lane and share nothing: each invocation keeps 8 outputs × 8 tokens.
+#if FORM_gated
+const OUTPUTS: u32 = 4u;
+const ROWS: u32 = 32u;
+#else
+const OUTPUTS: u32 = 8u;
 const ROWS: u32 = 64u;
+#endif
 const TOKENS: u32 = 8u;
 
-@compute @workgroup_size(64)
+fn store(row: u32, token: u32, a: vec4<f32>, b: vec4<f32>) {
+#if FORM_gated
+    finish(row, token, a.x, b.x);
+    finish(row + 1u, token, a.y, b.y);
+    finish(row + 2u, token, a.z, b.z);
+    finish(row + 3u, token, a.w, b.w);
+#else
+    finish(row, token, a.x, 0.0);
+    finish(row + 1u, token, a.y, 0.0);
+    finish(row + 2u, token, a.z, 0.0);
+    finish(row + 3u, token, a.w, 0.0);
+    finish(row + 4u, token, b.x, 0.0);
+    finish(row + 5u, token, b.y, 0.0);
+    finish(row + 6u, token, b.z, 0.0);
+    finish(row + 7u, token, b.w, 0.0);
+#endif
+}
+
+@compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = group.x * ROWS + lane;
+    let row = group.x * ROWS + lane * OUTPUTS;
     let token = group.y * TOKENS;
-    let w0 = min(row, p.rows - 1u) * p.k4;
+    if row >= p.rows {
+        return;
+    }
     // Rows past the end repeat the last; `finish` drops them.
+    let last_row = p.rows - 1u;
+    let w0 = min(row + 0u, last_row) * p.k4;
+    let w1 = min(row + 1u, last_row) * p.k4;
+    let w2 = min(row + 2u, last_row) * p.k4;
+    let w3 = min(row + 3u, last_row) * p.k4;
+#if FORM_gated
+    let w4 = (p.rows + min(row + 0u, last_row)) * p.k4;
+    let w5 = (p.rows + min(row + 1u, last_row)) * p.k4;
+    let w6 = (p.rows + min(row + 2u, last_row)) * p.k4;
+    let w7 = (p.rows + min(row + 3u, last_row)) * p.k4;
+#else
+    let w4 = min(row + 4u, last_row) * p.k4;
+    let w5 = min(row + 5u, last_row) * p.k4;
+    let w6 = min(row + 6u, last_row) * p.k4;
+    let w7 = min(row + 7u, last_row) * p.k4;
+#endif
     let last = p.tokens - 1u;
     let x0 = min(token, last) * p.k4;
     let x1 = min(token + 1u, last) * p.k4;
@@ -70,44 +112,64 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let x5 = min(token + 5u, last) * p.k4;
     let x6 = min(token + 6u, last) * p.k4;
     let x7 = min(token + 7u, last) * p.k4;
-    // Two vectors hold the sums of eight tokens.
     var a0 = vec4<f32>();
-    var a1 = vec4<f32>();
-#if FORM_gated
-    let u0 = (p.rows + min(row, p.rows - 1u)) * p.k4;
     var b0 = vec4<f32>();
+    var a1 = vec4<f32>();
     var b1 = vec4<f32>();
-#endif
+    var a2 = vec4<f32>();
+    var b2 = vec4<f32>();
+    var a3 = vec4<f32>();
+    var b3 = vec4<f32>();
+    var a4 = vec4<f32>();
+    var b4 = vec4<f32>();
+    var a5 = vec4<f32>();
+    var b5 = vec4<f32>();
+    var a6 = vec4<f32>();
+    var b6 = vec4<f32>();
+    var a7 = vec4<f32>();
+    var b7 = vec4<f32>();
     for (var k = 0u; k < p.k4; k++) {
+        let m0 = weight4(w0 + k);
+        let m1 = weight4(w1 + k);
+        let m2 = weight4(w2 + k);
+        let m3 = weight4(w3 + k);
+        let m4 = weight4(w4 + k);
+        let m5 = weight4(w5 + k);
+        let m6 = weight4(w6 + k);
+        let m7 = weight4(w7 + k);
         let v0 = x[x0 + k];
+        a0 += vec4<f32>(dot(m0, v0), dot(m1, v0), dot(m2, v0), dot(m3, v0));
+        b0 += vec4<f32>(dot(m4, v0), dot(m5, v0), dot(m6, v0), dot(m7, v0));
         let v1 = x[x1 + k];
+        a1 += vec4<f32>(dot(m0, v1), dot(m1, v1), dot(m2, v1), dot(m3, v1));
+        b1 += vec4<f32>(dot(m4, v1), dot(m5, v1), dot(m6, v1), dot(m7, v1));
         let v2 = x[x2 + k];
+        a2 += vec4<f32>(dot(m0, v2), dot(m1, v2), dot(m2, v2), dot(m3, v2));
+        b2 += vec4<f32>(dot(m4, v2), dot(m5, v2), dot(m6, v2), dot(m7, v2));
         let v3 = x[x3 + k];
+        a3 += vec4<f32>(dot(m0, v3), dot(m1, v3), dot(m2, v3), dot(m3, v3));
+        b3 += vec4<f32>(dot(m4, v3), dot(m5, v3), dot(m6, v3), dot(m7, v3));
         let v4 = x[x4 + k];
+        a4 += vec4<f32>(dot(m0, v4), dot(m1, v4), dot(m2, v4), dot(m3, v4));
+        b4 += vec4<f32>(dot(m4, v4), dot(m5, v4), dot(m6, v4), dot(m7, v4));
         let v5 = x[x5 + k];
+        a5 += vec4<f32>(dot(m0, v5), dot(m1, v5), dot(m2, v5), dot(m3, v5));
+        b5 += vec4<f32>(dot(m4, v5), dot(m5, v5), dot(m6, v5), dot(m7, v5));
         let v6 = x[x6 + k];
+        a6 += vec4<f32>(dot(m0, v6), dot(m1, v6), dot(m2, v6), dot(m3, v6));
+        b6 += vec4<f32>(dot(m4, v6), dot(m5, v6), dot(m6, v6), dot(m7, v6));
         let v7 = x[x7 + k];
-        let w = weight4(w0 + k);
-        a0 += vec4<f32>(dot(w, v0), dot(w, v1), dot(w, v2), dot(w, v3));
-        a1 += vec4<f32>(dot(w, v4), dot(w, v5), dot(w, v6), dot(w, v7));
-#if FORM_gated
-        let u = weight4(u0 + k);
-        b0 += vec4<f32>(dot(u, v0), dot(u, v1), dot(u, v2), dot(u, v3));
-        b1 += vec4<f32>(dot(u, v4), dot(u, v5), dot(u, v6), dot(u, v7));
-#endif
+        a7 += vec4<f32>(dot(m0, v7), dot(m1, v7), dot(m2, v7), dot(m3, v7));
+        b7 += vec4<f32>(dot(m4, v7), dot(m5, v7), dot(m6, v7), dot(m7, v7));
     }
-#if !FORM_gated
-    let b0 = vec4<f32>();
-    let b1 = vec4<f32>();
-#endif
-    finish(row, token, a0.x, b0.x);
-    finish(row, token + 1u, a0.y, b0.y);
-    finish(row, token + 2u, a0.z, b0.z);
-    finish(row, token + 3u, a0.w, b0.w);
-    finish(row, token + 4u, a1.x, b1.x);
-    finish(row, token + 5u, a1.y, b1.y);
-    finish(row, token + 6u, a1.z, b1.z);
-    finish(row, token + 7u, a1.w, b1.w);
+    store(row, token, a0, b0);
+    store(row, token + 1u, a1, b1);
+    store(row, token + 2u, a2, b2);
+    store(row, token + 3u, a3, b3);
+    store(row, token + 4u, a4, b4);
+    store(row, token + 5u, a5, b5);
+    store(row, token + 6u, a6, b6);
+    store(row, token + 7u, a7, b7);
 }
 #else
 // 16 × 16 invocations, each 4 outputs × 4 tokens; gated tiles hold 32 gate rows and the 32 up rows that belong to them.

@@ -46,34 +46,61 @@ fn finish(row: u32, token: u32, first: f32, second: f32) {
 }
 
 #if STYLE_serial
-// One invocation per output, no barrier: what software adapters do best.
-const ROWS: u32 = 64u;
+// No barrier, and each group of four of x is loaded once for four rows: what software adapters do best.
+#if FORM_gated
+const OUTPUTS: u32 = 2u;
+const ROWS: u32 = 16u;
+#else
+const OUTPUTS: u32 = 4u;
+const ROWS: u32 = 32u;
+#endif
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = id.x;
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = group.x * ROWS + lane * OUTPUTS;
     if row >= p.rows {
         return;
     }
-    let at = row * p.k4;
-    let xs = id.y * p.k4;
-    var sum = vec4<f32>();
+    // Rows past the end repeat the last.
+    let last_row = p.rows - 1u;
+    let w0 = row * p.k4;
+    let w1 = min(row + 1u, last_row) * p.k4;
 #if FORM_gated
-    let up = (p.rows + row) * p.k4;
-    var sum2 = vec4<f32>();
+    let w2 = (p.rows + row) * p.k4;
+    let w3 = (p.rows + min(row + 1u, last_row)) * p.k4;
+#else
+    let w2 = min(row + 2u, last_row) * p.k4;
+    let w3 = min(row + 3u, last_row) * p.k4;
 #endif
+    let xs = group.y * p.k4;
+    var s0 = vec4<f32>();
+    var s1 = vec4<f32>();
+    var s2 = vec4<f32>();
+    var s3 = vec4<f32>();
     for (var k = 0u; k < p.k4; k++) {
         let v = x[xs + k];
-        sum += weight4(at + k) * v;
-#if FORM_gated
-        sum2 += weight4(up + k) * v;
-#endif
+        s0 += weight4(w0 + k) * v;
+        s1 += weight4(w1 + k) * v;
+        s2 += weight4(w2 + k) * v;
+        s3 += weight4(w3 + k) * v;
     }
     let ones = vec4<f32>(1.0);
 #if FORM_gated
-    finish(row, id.y, dot(sum, ones), dot(sum2, ones));
+    finish(row, group.y, dot(s0, ones), dot(s2, ones));
+    if row + 1u < p.rows {
+        finish(row + 1u, group.y, dot(s1, ones), dot(s3, ones));
+    }
 #else
-    finish(row, id.y, dot(sum, ones), 0.0);
+    finish(row, group.y, dot(s0, ones), 0.0);
+    if row + 1u < p.rows {
+        finish(row + 1u, group.y, dot(s1, ones), 0.0);
+    }
+    if row + 2u < p.rows {
+        finish(row + 2u, group.y, dot(s2, ones), 0.0);
+    }
+    if row + 3u < p.rows {
+        finish(row + 3u, group.y, dot(s3, ones), 0.0);
+    }
 #endif
 }
 #else

@@ -4,6 +4,7 @@
 //! into the context ([`context`]) while the model goes on writing ([`session`]). See `ARCHITECTURE.md` for the layers.
 
 pub mod checkpoint;
+mod clock;
 pub mod config;
 pub mod context;
 pub mod cost;

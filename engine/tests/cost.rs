@@ -121,6 +121,14 @@ fn the_savings_that_the_spec_states() {
 }
 
 #[test]
+fn a_plan_takes_no_longer_for_more_tokens() {
+    let (config, _) = vist2("vist2-0.6b");
+    let plan = run(&config, 1 << 40, 1 << 40).folded.expect("folds");
+    assert_eq!(plan.slots, 1 + (1 << 39));
+    assert_eq!(plan.folds, 1 << 31);
+}
+
+#[test]
 fn a_text_only_model_has_no_folded_side() {
     let config = Config {
         fold: None,
@@ -148,6 +156,41 @@ proptest! {
         prop_assert_eq!(decode_tokens(&text, memory, a + b), apart);
         let one = token_linear(&text) + token_attention(&text, memory + 1);
         prop_assert_eq!(decode_tokens(&text, memory, 1), one);
+    }
+
+    #[test]
+    fn a_plan_is_its_pages_one_by_one(prompt in 0usize..3000, generated in 0usize..2000, sees_text in any::<bool>()) {
+        let mut config = chunked(128, 32, true);
+        config.fold.as_mut().expect("fold").visual_sees_text = sees_text;
+        let fold = config.fold.clone().expect("fold");
+        let text = &config.text;
+        let read = |memory: usize, tokens: usize, slots: usize| {
+            let seen = if sees_text { decode_tokens(text, memory, tokens) } else { 0.0 };
+            seen + fold_page(&fold, text, memory, tokens, slots)
+        };
+        let (mut left, mut memory) = (prompt, 1);
+        let mut prefill = decode_tokens(text, 0, 1) + head(text);
+        while left > 32 {
+            let tokens = left.min(128);
+            prefill += read(memory, tokens, tokens.div_ceil(4));
+            memory += tokens.div_ceil(4);
+            left -= tokens;
+        }
+        prefill += decode_tokens(text, memory, left);
+        memory += left;
+        let mut generating = 0.0;
+        for written in 1..=generated {
+            let open = (written - 1) % 128;
+            generating += decode_tokens(text, memory + open, 1) + head(text);
+            if open == 127 {
+                generating += fold_page(&fold, text, memory, 128, 32) + head(text);
+                memory += 32;
+            }
+        }
+        let folded = run(&config, prompt, generated).folded.expect("folds");
+        prop_assert_eq!(folded.prefill_flops, prefill);
+        prop_assert_eq!(folded.generate_flops, generating);
+        prop_assert_eq!(folded.slots, memory + generated % 128);
     }
 
     #[test]

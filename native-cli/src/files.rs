@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 use folio_engine::checkpoint::AtomicFile;
 use folio_engine::page::PageImage;
 
+use crate::failure::usage;
+
 /// Reads a text file (`-` is stdin), which must be UTF-8.
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     let (name, bytes) = if path == Path::new("-") {
@@ -43,6 +45,11 @@ impl Pending {
     /// Opens a temporary file beside `path`.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot write {}", path.display());
+        if path == Path::new("-") {
+            return Err(usage(
+                "-: stdout is for the text; give a file name (or ./- if the file is to be called that)",
+            ));
+        }
         // A link is followed: its target is replaced, not the link.
         let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let device = ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir));

@@ -144,7 +144,7 @@ pub(crate) fn check_device(device: Device) -> anyhow::Result<()> {
 #[cfg(feature = "gpu")]
 mod device {
     use super::{Config, Path, Runner, Wish};
-    use folio_engine::gpu::{GpuOptions, has_gpu as any, load_gpu};
+    use folio_engine::gpu::{GpuOptions, Style, has_gpu as any, load_gpu};
 
     pub(super) fn has_gpu() -> bool {
         any()
@@ -157,8 +157,16 @@ mod device {
         allow_software: bool,
         progress: &mut dyn FnMut(&str, f32),
     ) -> anyhow::Result<Box<dyn Runner>> {
+        // For those who tune kernels: which variant runs is otherwise chosen by adapter.
+        let style = match std::env::var("FOLIO_GPU_STYLE").as_deref() {
+            Ok("serial") => Some(Style::Serial),
+            Ok("plain") => Some(Style::Plain),
+            Ok("subgroup") => Some(Style::Subgroup),
+            _ => None,
+        };
         let options = GpuOptions {
             allow_software,
+            style,
             profile: wish.profile,
             ..GpuOptions::default()
         };

@@ -222,28 +222,37 @@ pub(crate) fn fallback(all: &[String], listed: &[String]) -> Vec<usize> {
 
 fn write_functions(out: &mut String, file: &File, all: &[Axis], first: usize) -> std::fmt::Result {
     let mut arguments = String::new();
-    let mut names = String::new();
+    let mut names = Vec::new();
     let mut tables = String::new();
-    let mut index = String::from("0");
+    let mut terms = Vec::new();
+    let mut stride = file.variants.len();
     for axis in &file.header.axes {
+        stride /= axis.values.len();
         let argument = identifier(&axis.name.to_ascii_lowercase());
         write!(arguments, "{argument}: {}, ", type_name(&axis.name))?;
-        write!(names, "{argument}, ")?;
         let whole = all
             .iter()
             .find(|a| a.name == axis.name)
             .map_or(&axis.values, |a| &a.values);
-        let places = fallback(whole, &axis.values);
+        // Each value's share of the index; the first axis brings the file's place.
+        let start = if names.is_empty() { first } else { 0 };
+        let shares = fallback(whole, &axis.values).into_iter().map(|at| start + at * stride);
+        let shares: Vec<usize> = shares.collect();
         let name = &axis.name;
-        writeln!(tables, "    const {name}: [usize; {}] = {places:?};", places.len())?;
-        index = format!("({index}) * {} + {name}[{argument} as usize]", axis.values.len());
+        writeln!(tables, "    const {name}: [usize; {}] = {shares:?};", shares.len())?;
+        terms.push(format!("{name}[{argument} as usize]"));
+        names.push(argument);
     }
+    if terms.is_empty() {
+        terms.push(first.to_string());
+    }
+    let (names, index) = (names.join(", "), terms.join(" + "));
     writeln!(
         out,
         "/// The variant; a value that the file does not list falls back to the nearest earlier one that it lists."
     )?;
     writeln!(out, "pub fn kernel({arguments}) -> &'static Kernel {{")?;
-    writeln!(out, "{tables}    &KERNELS[{first} + {index}]\n}}")?;
+    writeln!(out, "{tables}    &KERNELS[{index}]\n}}")?;
     writeln!(
         out,
         "/// A call of the variant, to which the executor adds the grid of workgroups."

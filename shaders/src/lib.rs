@@ -8,6 +8,7 @@
 //! 1. Write `shaders/name.wgsl`. It begins with `//! ` lines that say what it computes and what bounds it on a GPU.
 //!    `//! variants: WEIGHT = f32 f16; STYLE = serial plain` gives it axes: one WGSL module for each combination,
 //!    with the flags `WEIGHT_f16` and `STYLE_plain` set. `STYLE_subgroup` variants may use subgroup operations.
+//!    They carry no `enable subgroups;`: naga 29 does not know it (a browser would want it put before the source).
 //! 2. Directives: `#import part` puts `shared/part.wgsl` there (once); `#if FLAG`, `#if !FLAG`, `#if A || B`,
 //!    `#elif`, `#else`, `#endif` choose lines.
 //! 3. The entry is `main`. `@group(0) @binding(0) var<uniform> p: Params;` holds `u32`, `i32` and `f32` only; storage

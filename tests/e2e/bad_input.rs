@@ -190,11 +190,26 @@ fn results_that_cannot_be_written_are_told_before_the_work() {
         }
     }
     place.fails(&["generate", "--prompt", "a", "--pages", "file"], 1, "file");
+    place.fails(&["generate", "--prompt", "a", "--stats", "-"], 2, "stdout");
+    let same = ["--stats", "s.json", "--save-session", "s.json"];
+    place.fails(&[&["generate", "--prompt", "a"], &same[..]].concat(), 2, "same file");
     // A failure later on leaves no trace of a file that could have been written.
     place.fails(
         &["generate", "--model", "nowhere", "--prompt", "a", "--stats", "s.json"],
         1,
         "nowhere",
+    );
+}
+
+#[test]
+fn plans_beyond_counting() {
+    let place = Place::new();
+    let tokens = usize::MAX.to_string();
+    place.fails(&["inspect", "--tokens", &tokens], 2, "1000000000000");
+    place.fails(
+        &["inspect", "--tokens", "9", "--new-tokens", &tokens],
+        2,
+        "1000000000000",
     );
 }
 

@@ -30,7 +30,7 @@ fn converted() -> Place {
 fn quantised_models_score_nearly_as_the_original() {
     let place = converted();
     let nll = |model: &str| {
-        let json = place.ok(&["score", "--model", model, "--file", "t.txt"]);
+        let json = place.ok(&["score", "--device", "cpu", "--model", model, "--file", "t.txt"]);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert!(json["chunks"].as_array().unwrap().len() > 5, "the text must fold");
         json["nll_per_token"].as_f64().unwrap()

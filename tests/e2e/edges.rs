@@ -79,7 +79,20 @@ fn a_full_context_ends_the_text_with_a_reason_of_its_own() {
     // Slots are bounded, not tokens.
     assert!(generate(&["--prompt", "a"]) > 80);
     assert_eq!(generate(&["--prompt", "a", "--context", "full"]), 39);
-    assert_eq!(generate(&["--prompt", &TEXT.repeat(9)]), 0);
+    let long = TEXT.repeat(9);
+    assert_eq!(generate(&["--prompt", &long]), 0);
+    // The end of a prompt is not left out silently.
+    let read = place.json("s.json")["prompt_tokens"].as_u64().unwrap();
+    let output = place.run(&["generate", "--prompt", &long]);
+    let note = format!("only {read} of {} tokens of the prompt", long.len());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains(&note), "{note:?} is not in: {stderr}");
+    let output = place.run(&["generate", "--prompt", "a", "--ignore-eos", "--max-new-tokens", "5000"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("context is full") && !stderr.contains("only"),
+        "{stderr}"
+    );
     place.write("long.txt", TEXT.repeat(9));
     place.fails(&["score", "--file", "long.txt"], 1, "max_position_embeddings");
 }

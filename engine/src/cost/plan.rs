@@ -95,33 +95,35 @@ fn full(text: &TextConfig, load: &Load, per_slot: u64) -> Side {
 /// every token through blocks and head; each full chunk is then folded, and its page's last token through the head.
 fn folded(fold: &FoldConfig, text: &TextConfig, load: &Load, per_slot: u64) -> Side {
     let rule = Slots::new(fold, load.tokens_per_page.unwrap_or(fold.chunk_tokens));
-    let (pages, raw) = rule.prompt_pages(load.prompt_tokens);
-    let (mut memory, mut folds) = (1, 0);
+    let (full_page, visual) = (rule.tokens_per_page, rule.visual_tokens);
+    let read = |tokens: usize, visual: usize, memory: usize| {
+        let text_flops = if fold.visual_sees_text {
+            decode_tokens(text, memory, tokens)
+        } else {
+            0.0
+        };
+        text_flops + fold_page(fold, text, memory, tokens, visual)
+    };
+    let (full_pages, last, raw) = rule.prompt_parts(load.prompt_tokens);
+    let mut memory = 1;
     let mut prefill = decode_tokens(text, 0, 1) + head(text);
-    for tokens in pages {
-        let visual = rule.page(tokens);
-        if fold.visual_sees_text {
-            prefill += decode_tokens(text, memory, tokens);
-        }
-        prefill += fold_page(fold, text, memory, tokens, visual);
-        memory += visual;
-        folds += 1;
+    prefill += series(memory, visual, full_pages, |memory| read(full_page, visual, memory));
+    memory += full_pages * visual;
+    if let Some(tokens) = last {
+        prefill += read(tokens, rule.page(tokens), memory);
+        memory += rule.page(tokens);
     }
     prefill += decode_tokens(text, memory, raw);
     memory += raw;
 
     let prompt_slots = memory;
-    let (chunks, open) = (
-        load.generated_tokens / rule.tokens_per_page,
-        load.generated_tokens % rule.tokens_per_page,
-    );
-    let mut generating = 0.0;
-    for _ in 0..chunks {
-        generating += generate(text, memory, rule.tokens_per_page);
-        generating += fold_page(fold, text, memory, rule.tokens_per_page, rule.visual_tokens) + head(text);
-        memory += rule.visual_tokens;
-    }
+    let (chunks, open) = (load.generated_tokens / full_page, load.generated_tokens % full_page);
+    let mut generating = series(memory, visual, chunks, |memory| {
+        generate(text, memory, full_page) + fold_page(fold, text, memory, full_page, visual) + head(text)
+    });
+    memory += chunks * visual;
     generating += generate(text, memory, open);
+    let folds = full_pages + usize::from(last.is_some());
     let peak_slots = prompt_slots + rule.generated_peak(load.generated_tokens);
     Side {
         prompt_slots,
@@ -131,6 +133,14 @@ fn folded(fold: &FoldConfig, text: &TextConfig, load: &Load, per_slot: u64) -> S
         folds: folds + chunks,
         prefill_flops: prefill,
         generate_flops: generating,
+    }
+}
+
+/// Sum of `cost` at `start`, `start + step`, … (`n` terms). Attention is linear in the memory, so every cost here is.
+fn series(start: usize, step: usize, n: usize, cost: impl Fn(usize) -> f64) -> f64 {
+    match n {
+        0 => 0.0,
+        _ => (cost(start) + cost(start + (n - 1) * step)) / 2.0 * n as f64,
     }
 }
 

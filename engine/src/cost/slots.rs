@@ -34,22 +34,21 @@ impl Slots {
         }
     }
 
-    /// The pages that a prompt of `tokens` tokens is folded into, as tokens of each, and the tokens left raw: a tail is
-    /// folded when it is longer than β.
-    pub fn prompt_pages(&self, tokens: usize) -> (impl Iterator<Item = usize> + use<>, usize) {
+    /// What a prompt of `tokens` tokens is divided into: full pages, the tokens of a last page (a tail is folded when it is
+    /// longer than β), and the tokens left raw.
+    pub fn prompt_parts(&self, tokens: usize) -> (usize, Option<usize>, usize) {
         let (full, tail) = (tokens / self.tokens_per_page, tokens % self.tokens_per_page);
-        let (last, raw) = if tail > self.visual_tokens {
-            (Some(tail), 0)
+        if tail > self.visual_tokens {
+            (full, Some(tail), 0)
         } else {
-            (None, tail)
-        };
-        (std::iter::repeat_n(self.tokens_per_page, full).chain(last), raw)
+            (full, None, tail)
+        }
     }
 
     /// Slots of a prompt of `tokens` tokens, without BOS: 3,784 tokens take 1,024 at K = 1024, β = 256.
     pub fn prompt(&self, tokens: usize) -> usize {
-        let (pages, raw) = self.prompt_pages(tokens);
-        pages.map(|tokens| self.page(tokens)).sum::<usize>() + raw
+        let (full, last, raw) = self.prompt_parts(tokens);
+        full * self.visual_tokens + last.map_or(0, |tokens| self.page(tokens)) + raw
     }
 
     /// Slots that `tokens` generated tokens add: full chunks are folded, the open chunk is text.

@@ -3,7 +3,7 @@
 use folio_shaders::Call;
 
 /// A buffer of a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Buffer(pub(super) u32);
 
 /// One kernel launch.

@@ -8,13 +8,13 @@ use super::recording::Recording;
 use super::scratch::{LOGIT_ROWS, Scratch, batch_pages, batch_rows};
 use super::source::TensorSource;
 use super::weights::Weights;
+use crate::clock::Stopwatch;
 use crate::config::{Config, FoldConfig};
 use crate::context::Context;
 use crate::page::{PageImage, Patches};
 use crate::runner::{DrawRequest, Drawn, Folded, Logits, Runner, Want};
 use crate::{Error, Result};
 use folio_shaders::KERNELS;
-use std::time::Instant;
 
 /// Slots that the KV holds at first, unless more are asked for.
 const FIRST_SLOTS: usize = 1024;
@@ -173,8 +173,17 @@ impl<M: Machine> GpuRunner<M> {
         (slots, batches)
     }
 
+    /// Waits until everything recorded is done.
+    fn settle(&mut self) -> Result<()> {
+        let read = Slice {
+            buffer: self.program.scratch.unused,
+            offset: 0,
+            bytes: 4,
+        };
+        self.flush(Some(read)).map(drop)
+    }
+
     fn try_fold(&mut self, pages: &[PageImage], fold: &FoldConfig, want: Want) -> Result<Folded> {
-        let start = Instant::now();
         let (slots, batches) = self.batches(pages, fold);
         let total: usize = slots.iter().sum();
         // Without `visual_sees_text` the text is given up before the visual tokens come.
@@ -185,36 +194,38 @@ impl<M: Machine> GpuRunner<M> {
         };
         self.check_room(total.saturating_sub(open))?;
         let last = batches.len() - 1;
-        let mut data = Vec::new();
+        let mut folded = Folded {
+            slots: slots.clone(),
+            ..Folded::default()
+        };
         for (i, batch) in batches.into_iter().enumerate() {
             self.flush(None)?;
             let (pages, slots) = (&pages[batch.clone()], &slots[batch]);
             let n: usize = slots.iter().sum();
             self.make_room(self.context.fold_rows(slots))?;
             let (step, commit) = self.context.fold_step(slots, fold.visual_sees_text);
-            let rec = &mut self.pending;
+            // Waiting twice per batch is what telling encoder and decoder apart costs: microseconds, once a page.
+            let start = Stopwatch::start();
             if let Some(vision) = &self.program.weights.vision {
-                self.program.encode(rec, fold, vision, pages, slots);
+                self.program.encode(&mut self.pending, fold, vision, pages, slots);
             }
-            self.program.blocks(rec, &step);
+            self.settle()?;
+            folded.encode_s += start.seconds();
+            let start = Stopwatch::start();
+            self.program.blocks(&mut self.pending, &step);
             if let Some(commit) = commit {
-                self.program.commit(rec, &commit);
+                self.program.commit(&mut self.pending, &commit);
             }
             for &n in slots {
                 self.context.fold(n);
             }
+            self.settle()?;
+            folded.prefill_s += start.seconds();
             let wanted = if i == last { want } else { Want::Nothing };
-            data = self.logits(n, wanted, "after folding a page")?;
+            folded.logits.data = self.logits(n, wanted, "after folding a page")?;
         }
-        Ok(Folded {
-            slots,
-            logits: Logits {
-                data,
-                vocab: self.program.config.text.vocab_size,
-            },
-            encode_s: 0.0,
-            prefill_s: start.elapsed().as_secs_f64(),
-        })
+        folded.logits.vocab = self.program.config.text.vocab_size;
+        Ok(folded)
     }
 
     /// Runs `f`; when it fails, the context is what it was.

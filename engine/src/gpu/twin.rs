@@ -65,7 +65,7 @@ impl TwinMachine {
                     self.buffers.insert(buffer.0, words);
                 }
             }
-            done.map_err(|e| Error::Gpu(format!("{}: {e}", call.kernel.label)))?;
+            done.map_err(|e| Error::Gpu(e.to_string()))?;
             self.counts.dispatches += 1;
         }
         self.counts.submits += 1;

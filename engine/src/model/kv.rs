@@ -1,8 +1,9 @@
 //! The KV of one layer: a preallocated memory and a small buffer of its own for the open chunk.
 //!
-//! Writing a row into a burn tensor may copy the whole tensor (it does on `flex`), so what is written at every token
-//! (the open chunk) is small, and what is large (the memory) is written once a fold.
+//! Writing a row into a burn tensor may copy the whole tensor, so what is written at every token (the open chunk) is
+//! small, and what is large (the memory) is written once a fold. On the CPU, [`Fused::write_rows`] copies nothing else.
 
+use super::fused::{Fused, Prefix, Seen, unwrap, wrap};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Keys and values of one layer, each `[kv_heads, capacity, head_dim]`.
@@ -19,7 +20,7 @@ pub(super) struct Rows<B: Backend> {
     v: Option<Tensor<B, 3>>,
 }
 
-impl<B: Backend> Rows<B> {
+impl<B: Fused> Rows<B> {
     pub(super) fn new(kv_heads: usize, capacity: usize, head_dim: usize, device: &B::Device) -> Self {
         let zeros = || Some(Tensor::zeros([kv_heads, capacity, head_dim], device));
         Self { k: zeros(), v: zeros() }
@@ -33,6 +34,16 @@ impl<B: Backend> Rows<B> {
     pub(super) fn first(&self, n: usize) -> (Tensor<B, 3>, Tensor<B, 3>) {
         let view = |t: &Option<Tensor<B, 3>>| t.as_ref().expect("always present").clone().narrow(1, 0, n);
         (view(&self.k), view(&self.v))
+    }
+
+    /// The buffers for attention that sees the rows `seen` of them.
+    pub(super) fn seen(&self, seen: Prefix) -> Seen<B> {
+        let whole = |t: &Option<Tensor<B, 3>>| unwrap(t.as_ref().expect("always present").clone());
+        Seen {
+            k: whole(&self.k),
+            v: whole(&self.v),
+            seen,
+        }
     }
 
     /// Writes keys and values `[kv_heads, n, head_dim]` from row `at` on, growing the buffers when they are full.
@@ -50,7 +61,7 @@ impl<B: Backend> Rows<B> {
         for (buffer, rows) in [(&mut self.k, k), (&mut self.v, v)] {
             // Taken out, so that a backend which can write in place may do so.
             let old = buffer.take().expect("always present");
-            *buffer = Some(old.slice_assign([0..heads, at..needed, 0..head_dim], rows));
+            *buffer = Some(wrap(B::write_rows(unwrap(old), unwrap(rows), at)));
         }
     }
 

@@ -21,7 +21,7 @@ mod vist2;
 
 pub use build::Source;
 pub use forward::Hidden;
-pub use fused::{AttentionPlan, Fused};
+pub use fused::{AttentionPlan, Fused, Prefix, Seen};
 #[cfg(feature = "burn-wgpu")]
 pub use fused::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain};
 pub use linear::Linear;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::clock::Stopwatch;
 use super::ops::{self, Op, PartKind, chunker};
 use super::stats::FoldSeconds;
 use super::{ContextMode, Event};
+use crate::clock::Stopwatch;
 use crate::config::FoldConfig;
 use crate::page::{FontStack, PageRenderer};
 use crate::runner::{DrawRequest, Drawn, Runner, Want};

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::clock::Stopwatch;
 use super::driver::Driver;
 use super::ops::{Op, PartKind};
 use super::plan::Part;
 use super::{ContextMode, Event, FinishReason, Sampler, Settings, StopMatcher};
+use crate::clock::Stopwatch;
 use crate::context::Context;
 use crate::page::FontStack;
 use crate::runner::Runner;
@@ -176,6 +176,16 @@ impl Session {
     /// The runner.
     pub fn runner(&self) -> &dyn Runner {
         self.driver.runner.as_ref()
+    }
+
+    /// Tokens of given text that were not read; not 0 after the end only when they did not fit or the text was cancelled.
+    pub fn unread_tokens(&self) -> usize {
+        if self.written_now > 0 {
+            // All of it was read before the first token was drawn; the last token drawn is not given text.
+            return 0;
+        }
+        let waiting: usize = self.parts.iter().map(|part| part.ids.len()).sum();
+        self.driver.tokens.len() - self.driver.cursor + waiting
     }
 
     /// Whether given text is still waiting to be read.

@@ -3,7 +3,6 @@
 //! [`Session`] writes text and folds as it goes; [`score`] measures how well a model predicts a given text. Both drive
 //! a [`crate::runner::Runner`] and know nothing of how it computes.
 
-mod clock;
 mod driver;
 mod event;
 mod file;

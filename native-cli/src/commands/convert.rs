@@ -18,8 +18,9 @@ use crate::{failure, interrupt, model, progress};
   folio convert --out nano-q8 --quantize q8_0
   folio convert --model DIR --out DIR-q4 --quantize q4_0
 
-q8_0 and q4_0 are the block formats of GGUF. The matrices are quantised; what is not a matrix stays f32, and a matrix
-whose rows are no multiple of 32 stays f16. Tokenizer and other files are copied.")]
+q8_0 and q4_0 are the block formats of GGUF. The matrices are quantised; what is not a matrix \
+stays f32, and a matrix whose rows are no multiple of 32 stays f16. Tokenizer and other files are \
+copied.")]
 pub(crate) struct Args {
     /// Model folder in Hugging Face layout; without it $FOLIO_MODEL or the bundled folio-nano.
     #[arg(long, value_name = "DIR")]

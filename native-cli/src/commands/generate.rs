@@ -25,8 +25,9 @@ use crate::{interrupt, output};
   folio generate --prompt-file story.txt --save-session s.json
   folio generate --resume-session s.json --max-new-tokens 1000
 
-Sampling that is not given comes from the session file, then from the model's generation_config.json (greedy without
-one). Ctrl-C ends the text; statistics and session are written, and the exit code is 130.")]
+Sampling that is not given comes from the session file, then from the model's
+generation_config.json (greedy without one). Ctrl-C ends the text; statistics and session are
+written, and the exit code is 130.")]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -108,6 +109,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             ));
         }
     };
+    if args.stats.is_some() && args.stats == args.save_session {
+        return Err(usage(
+            "--stats and --save-session name the same file: give each its own",
+        ));
+    }
     // From here on temporary files exist, which a Ctrl-C must not leave behind.
     interrupt::watch()?;
     let stats_file = args.stats.as_deref().map(Pending::open).transpose()?;
@@ -170,6 +176,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Session::new(runner, model.tokenizer.clone(), model.fonts.clone(), mode, settings)?
         }
     };
+    let prompt_tokens = ids.len();
     session.push(PartKind::Prompt, ids)?;
     let mut ending = Listener::new(pages, args.model.quiet).listen(&mut session)?;
     ending.stats.model = model.name();
@@ -180,6 +187,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         file.commit(&session.save(&prints.0, &prints.1)?.to_json()?)?;
     }
     if !args.model.quiet {
+        if ending.reason == FinishReason::ContextFull && session.unread_tokens() > 0 {
+            eprintln!(
+                "note: only {} of {prompt_tokens} tokens of the prompt were read: they fill the model's {} slots",
+                prompt_tokens.saturating_sub(session.unread_tokens()),
+                model.config.text.max_position_embeddings
+            );
+        }
         eprintln!("{}", summary(&ending.stats));
     }
     if args.profile {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::builder::RangedU64ValueParser;
 use folio_engine::checkpoint::{Checkpoint, tensors};
 use folio_engine::config::Config;
 use folio_engine::cost::{Load, Parameters, Plan, Side, kv_bytes_per_slot, parameters, plan};
@@ -22,13 +23,14 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Plan memory and FLOPs for a prompt of N tokens, full against folded.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = countable())]
     tokens: Option<usize>,
     /// Tokens to generate after the prompt, in the plan.
     #[arg(
         long,
         value_name = "N",
         allow_negative_numbers = true,
+        value_parser = countable(),
         default_value_t = 0,
         requires = "tokens"
     )]
@@ -36,6 +38,11 @@ pub(crate) struct Args {
     /// JSON instead of tables.
     #[arg(long)]
     json: bool,
+}
+
+/// Numbers of tokens whose slots and bytes can be counted.
+fn countable() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=1_000_000_000_000)
 }
 
 /// A row of the plan: its name, its number, and how that is written.

@@ -46,9 +46,6 @@ pub(super) fn run(b: &mut Buffers<'_, '_>, grid: [usize; 3]) -> Result<(), TwinE
         for query in first / group..last.div_ceil(group) {
             all = all.or(&Span::read(b, query)?);
         }
-        if !all.is_disjoint() {
-            return Err(b.unfit("the spans of a tile overlap once they are put together"));
-        }
         for row in first..last {
             for kv_head in 0..(heads / group).min(grid[1]) {
                 for split in 0..(p.splits as usize).min(grid[2]) {
@@ -61,35 +58,35 @@ pub(super) fn run(b: &mut Buffers<'_, '_>, grid: [usize; 3]) -> Result<(), TwinE
 }
 
 /// Two ranges of slots.
-struct Span(Range<usize>, Range<usize>);
+struct Span([Range<usize>; 2]);
 
 impl Span {
     fn read(b: &Buffers<'_, '_>, query: usize) -> Result<Self, TwinError> {
         let words = b.slice(SPANS, 4 * query, 4)?;
         let at = |i: usize| words[i] as usize;
-        let span = Self(at(0)..at(1), at(2)..at(3));
-        if at(1) < at(0) || at(3) < at(2) || !span.is_disjoint() {
+        let ranges = [at(0)..at(1), at(2)..at(3)];
+        let [a, c] = &ranges;
+        let apart = a.is_empty() || c.is_empty() || a.end <= c.start || c.end <= a.start;
+        if a.end < a.start || c.end < c.start || !apart {
             return Err(b.unfit("a span must be two ranges that do not overlap"));
         }
-        Ok(span)
+        Ok(Self(ranges))
     }
 
-    /// Range by range the smallest that holds both.
+    /// Range by range the smallest that holds both. An empty range stands nowhere.
     fn or(&self, other: &Self) -> Self {
-        let hull = |a: &Range<usize>, b: &Range<usize>| a.start.min(b.start)..a.end.max(b.end);
-        Self(hull(&self.0, &other.0), hull(&self.1, &other.1))
+        let hull = |i: usize| match (&self.0[i], &other.0[i]) {
+            (a, b) if b.is_empty() => a.clone(),
+            (a, b) if a.is_empty() => b.clone(),
+            (a, b) => a.start.min(b.start)..a.end.max(b.end),
+        };
+        Self([hull(0), hull(1)])
     }
 
-    fn is_disjoint(&self) -> bool {
-        self.0.is_empty() || self.1.is_empty() || self.0.end <= self.1.start || self.1.end <= self.0.start
-    }
-
-    fn slots(&self) -> impl Iterator<Item = usize> {
-        self.0.clone().chain(self.1.clone())
-    }
-
-    fn sees(&self, slot: usize) -> bool {
-        self.0.contains(&slot) || self.1.contains(&slot)
+    /// The slots of both ranges, with the number of the range.
+    fn slots(&self) -> impl Iterator<Item = (usize, usize)> {
+        let of = |i: usize| self.0[i].clone().map(move |slot| (i, slot));
+        of(0).chain(of(1))
     }
 }
 
@@ -111,7 +108,8 @@ fn attend(
         .slots()
         .skip(split * length)
         .take(length)
-        .filter(|s| own.sees(*s))
+        .filter(|(range, slot)| own.0[*range].contains(slot))
+        .map(|(_, slot)| slot)
         .collect();
 
     let kv = |slot: usize, offset4: u32| 4 * (slot * p.kv_stride4 as usize + offset4 as usize) + kv_head * dim;

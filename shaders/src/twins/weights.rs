@@ -25,7 +25,11 @@ pub fn value(weight: Weight, words: &[u32], scales: usize, index: usize) -> Opti
 /// The f16 number `index` of packed pairs.
 fn half_at(words: &[u32], index: usize) -> Option<f32> {
     let word = *words.get(index / 2)?;
-    let bits = if index % 2 == 0 { word & 0xffff } else { word >> 16 };
+    let bits = if index.is_multiple_of(2) {
+        word & 0xffff
+    } else {
+        word >> 16
+    };
     Some(f16::from_bits(bits as u16).to_f32())
 }
 

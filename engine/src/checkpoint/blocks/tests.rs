@@ -3,6 +3,7 @@
 use super::{VALUES, q4_0, q8_0, scale};
 use half::f16;
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 fn block(start: &[f32]) -> [f32; VALUES] {
     let mut values = [0.0; VALUES];
@@ -66,6 +67,35 @@ fn blocks_of_nothing_and_of_extremes() {
     assert_eq!(scale(&q4_0::quantise(&block(&[-8.0 * 65504.0]))), f16::MAX);
     assert!(scale(&q8_0::quantise(&block(&[1e8]))).is_infinite());
     assert!(scale(&q4_0::quantise(&block(&[f32::MAX]))).is_infinite());
+}
+
+/// The same bytes as the quantiser of ggml's own Python package gives for these values (gguf 0.19.0):
+///
+/// ```python
+/// i = np.arange(32 * 1024, dtype=np.uint64)
+/// x = (i * 2654435761 % 2**32).astype(np.uint32).view(np.int32).astype(np.float32) * np.float32(2) ** -31
+/// x = x * np.exp2((i // 32 % 24).astype(np.float32) - 16)
+/// hashlib.sha256(gguf.quants.quantize(x, gguf.GGMLQuantizationType.Q8_0).tobytes()).hexdigest()
+/// ```
+#[test]
+fn bytes_are_those_of_ggml() {
+    let values: Vec<f32> = (0u32..32 * 1024)
+        .map(|i| i.wrapping_mul(2_654_435_761) as i32 as f32 * 2f32.powi((i / 32 % 24) as i32 - 16 - 31))
+        .collect();
+    let (mut q8, mut q4) = (Sha256::new(), Sha256::new());
+    for block in values.as_chunks().0 {
+        q8.update(q8_0::quantise(block));
+        q4.update(q4_0::quantise(block));
+    }
+    let hex = |hash: Sha256| hash.finalize().iter().map(|b| format!("{b:02x}")).collect::<String>();
+    assert_eq!(
+        hex(q8),
+        "47283ba12c0bbd853c459d7a92b8ef90dd7156ff235830aea65898c2c1e641eb"
+    );
+    assert_eq!(
+        hex(q4),
+        "1ff11fafabf4089dfd271a2b580559757a16b1059a26dea856994e8df94c8354"
+    );
 }
 
 /// Blocks of all magnitudes that f16 scales can serve, outliers and zeros among them.

@@ -1,6 +1,6 @@
 //! The fused operations on the CPU backend.
 
-use super::{AttentionPlan, Fused, cpu, unwrap, wrap};
+use super::{AttentionPlan, Fused, Seen, cpu, unwrap, wrap};
 use burn::tensor::Shape;
 use burn::tensor::ops::FloatTensor;
 use burn_flex::{Flex, FlexTensor};
@@ -65,6 +65,53 @@ impl Fused for Flex {
         plan: &Arc<AttentionPlan>,
     ) -> Option<FloatTensor<Self>> {
         Some(attention(q, k, v, plan).0)
+    }
+
+    fn attend(q: FloatTensor<Self>, buffers: Vec<Seen<Self>>) -> FloatTensor<Self> {
+        let shape = dims(&q);
+        let mut heads = cpu::Heads {
+            query: shape[1],
+            key: 0,
+            dim: shape[2],
+        };
+        // Buffers are whole tensors, so this copies nothing.
+        let buffers: Vec<_> = buffers
+            .into_iter()
+            .map(|b| (b.k.to_contiguous(), b.v.to_contiguous(), b.seen))
+            .collect();
+        let views: Vec<cpu::Buffer> = buffers
+            .iter()
+            .map(|(k, v, seen)| {
+                heads.key = dims(k)[0];
+                cpu::Buffer {
+                    k: k.storage(),
+                    v: v.storage(),
+                    capacity: dims(k)[1],
+                    seen: *seen,
+                }
+            })
+            .collect();
+        let out = values(&q, |q| cpu::flash(q, &views, heads));
+        tensor(out, shape)
+    }
+
+    fn write_rows(buffer: FloatTensor<Self>, rows: FloatTensor<Self>, at: usize) -> FloatTensor<Self> {
+        // burn-flex's own `slice_assign` copies the buffer even when it is the only holder.
+        let mut buffer = if buffer.is_contiguous() {
+            buffer
+        } else {
+            buffer.to_contiguous()
+        };
+        let (capacity, shape) = (dims(&buffer)[1], dims(&rows));
+        let row = shape[2];
+        values(&rows, |rows| {
+            let out = buffer.storage_mut::<f32>();
+            for (head, rows) in rows.chunks_exact(shape[1] * row).enumerate() {
+                let at = (head * capacity + at) * row;
+                out[at..at + rows.len()].copy_from_slice(rows);
+            }
+        });
+        buffer
     }
 }
 

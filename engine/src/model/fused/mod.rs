@@ -3,7 +3,8 @@
 //! A plain tensor graph spends more time on the passes between matrix products than on the products (measured: a
 //! training step of `folio-nano` on `flex`, two cores, took five times its matmuls). [`Fused`] is a trait over
 //! `Backend` whose default bodies are plain tensor operations; the CPU backend replaces them by the kernels in
-//! [`cpu`], with their gradients, and every other backend takes the defaults.
+//! [`cpu`], with their gradients; with feature `burn-wgpu`, burn's wgpu backend runs our WGSL for attention over the KV
+//! and for folding; every other backend takes the defaults.
 
 #[cfg(feature = "flex")]
 mod cpu;
@@ -11,7 +12,11 @@ mod cpu;
 mod flex;
 #[cfg(feature = "train")]
 mod flex_autodiff;
+mod plain;
+mod prefix;
 mod rows;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
 #[cfg(feature = "burn-wgpu")]
 mod wgpu;
 
@@ -21,6 +26,8 @@ use crate::context::Span;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive, activation, backend::Backend};
 use std::sync::Arc;
+
+pub use self::prefix::Prefix;
 
 /// Who sees whom in a packed batch, as prefix lengths; see [`super::Packed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +42,17 @@ pub struct AttentionPlan {
     pub chunk_len: usize,
     /// Memory slots that chunk `c` of document `d` sees: `[d · n + c]`.
     pub seen: Vec<usize>,
+}
+
+/// A buffer of keys and values, each `[kv_heads, capacity, head_dim]`, and which of its rows are seen.
+#[derive(Debug)]
+pub struct Seen<B: Backend> {
+    /// Keys.
+    pub k: FloatTensor<B>,
+    /// Values.
+    pub v: FloatTensor<B>,
+    /// The rows that each query sees.
+    pub seen: Prefix,
 }
 
 /// A backend with fused operations.
@@ -89,7 +107,8 @@ pub trait Fused: Backend {
         None
     }
 
-    /// Whether a runner keeps its KV in rows, for the two operations below; else memory and open chunk have buffers of their own.
+    /// Whether a runner keeps its KV in rows, for the two operations below; else memory and open chunk have buffers of
+    /// their own, and [`Self::attend`] reads them.
     const KV_IN_ROWS: bool = false;
 
     /// Attention over KV rows: `q`, `[n, heads, head_dim]` (scaled), over `k` and `v`, `[rows, kv_heads × head_dim]`, to
@@ -113,6 +132,20 @@ pub trait Fused: Backend {
         n: usize,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         rows::move_rows::<Self>(k, v, from, to, n)
+    }
+
+    /// Attention of new elements over KV buffers: `q`, `[n, heads, head_dim]` (scaled), to `[n, heads, head_dim]`. Every
+    /// query must see a row of some buffer; rows that nobody sees are not read.
+    fn attend(q: FloatTensor<Self>, buffers: Vec<Seen<Self>>) -> FloatTensor<Self> {
+        plain::attend::<Self>(q, buffers)
+    }
+
+    /// `buffer`, `[heads, capacity, head_dim]`, with `rows`, `[heads, n, head_dim]`, from row `at` on. In place where the
+    /// backend can, if nobody else holds the buffer.
+    fn write_rows(buffer: FloatTensor<Self>, rows: FloatTensor<Self>, at: usize) -> FloatTensor<Self> {
+        let (buffer, rows) = (wrap::<Self, 3>(buffer), wrap::<Self, 3>(rows));
+        let [heads, n, head_dim] = rows.dims();
+        unwrap(buffer.slice_assign([0..heads, at..at + n, 0..head_dim], rows))
     }
 }
 

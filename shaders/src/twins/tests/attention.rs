@@ -188,4 +188,33 @@ proptest! {
             prop_assert!((a - b).abs() < 1e-5, "{} is not {}", a, b);
         }
     }
+
+    /// Which queries share a tile changes nothing, whatever their spans.
+    #[test]
+    fn tiles_change_nothing(cuts in proptest::collection::vec(proptest::array::uniform4(0..12u32), 1..12)) {
+        let spans: Vec<[u32; 4]> = cuts
+            .into_iter()
+            .map(|mut cut| {
+                cut.sort_unstable();
+                // Something is seen.
+                if cut[0] == cut[1] && cut[2] == cut[3] { [0, 0, 3, 5] } else { cut }
+            })
+            .collect();
+        let queries = spans.len() as u32;
+        let y = [Style::Serial, Style::Plain].map(|style| {
+            let params = Params {
+                queries, heads: 1, group: 1, head_dim4: 1, q_stride4: 1, kv_stride4: 1, splits: 1, scale: 2.0, ..Default::default()
+            };
+            let bindings = Bindings {
+                q: words(&numbers(4 * queries as usize, 1)),
+                k: words(&numbers(48, 2)),
+                v: words(&numbers(48, 3)),
+                spans: words(&spans),
+                y: poison(4 * queries as usize),
+                stats: poison(2),
+            };
+            floats(visual_attention::call(style, params, bindings), [queries.div_ceil(8), 1, 1], Y)
+        });
+        prop_assert_eq!(&y[0], &y[1]);
+    }
 }

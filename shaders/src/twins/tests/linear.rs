@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Form, Weight, mat_mul, mat_vec};
+use crate::{mat_mul, mat_vec};
 use proptest::prelude::*;
 
 /// Four outputs of four inputs, in words.

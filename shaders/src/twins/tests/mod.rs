@@ -10,7 +10,7 @@ mod weights;
 use bytemuck::NoUninit;
 
 use super::{Data, TwinError, run};
-use crate::{Access, Call, KERNELS, Style};
+use crate::{Access, Call, Form, KERNELS, Style, Weight};
 
 /// What fresh memory holds: nothing may lean on it, nothing may write where it should not.
 const POISON: f32 = -12345.0;
@@ -82,6 +82,21 @@ fn the_table_is_consistent() {
         assert!(kernel.source.contains("fn main("), "{}", kernel.label);
         assert!(kernel.label.starts_with(kernel.name), "{}", kernel.label);
     }
+}
+
+#[test]
+fn every_variant_is_found() {
+    for (weight, form, style) in Weight::ALL
+        .into_iter()
+        .flat_map(|w| Form::ALL.map(|f| (w, f)))
+        .flat_map(|(w, f)| Style::ALL.map(|s| (w, f, s)))
+    {
+        let label = crate::mat_vec::kernel(weight, form, style).label;
+        assert_eq!(label, format!("mat_vec[{weight},{form},{style}]"));
+        let kernel = crate::embed_rows::kernel(weight);
+        assert_eq!((kernel.name, Weight::of(kernel)), ("embed_rows", Some(weight)));
+    }
+    assert_eq!(crate::patchify::kernel().label, "patchify");
 }
 
 #[test]

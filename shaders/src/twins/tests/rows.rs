@@ -1,7 +1,7 @@
 //! Embedding, norms, RoPE, folding, pages.
 
 use super::*;
-use crate::{Weight, add_position, embed_rows, fold_chunk, layer_norm, patchify, rms_norm, rope_kv};
+use crate::{add_position, embed_rows, fold_chunk, layer_norm, patchify, rms_norm, rope_kv};
 
 #[test]
 fn shards_of_a_table_fill_their_own_rows() {

@@ -2,7 +2,6 @@ use half::f16;
 
 use super::super::weights::value;
 use super::*;
-use crate::Weight;
 
 /// Every value of a matrix.
 fn all(weight: Weight, words: &[u32], scales: usize, count: usize) -> Vec<f32> {

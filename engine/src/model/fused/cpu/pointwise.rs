@@ -1,31 +1,41 @@
 //! Norms, activations and rotation, with their gradients.
 
+use super::WORTH_SHARING;
+use super::flash_loops::dot;
 use super::math::{sigmoid, tanh};
+use super::wide::{Loop, wide};
 use rayon::prelude::*;
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    // Eight running sums: a single one cannot be vectorised without changing the result.
-    let mut sums = [0f32; 8];
-    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in a8.zip(b8) {
-        for i in 0..8 {
-            sums[i] += x[i] * y[i];
-        }
-    }
-    sums.iter().sum::<f32>() + rest
+/// `y = w x`: `w`, `[rows, x.len()]`.
+struct MatVec<'a> {
+    w: &'a [f32],
+    x: &'a [f32],
+    y: &'a mut [f32],
 }
 
-/// Rows of `w`, `[rows, x.len()]`, times `x`, shared between the cores.
+impl Loop for MatVec<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (y, row) in self.y.iter_mut().zip(self.w.chunks_exact(self.x.len())) {
+            *y = dot(row, self.x);
+        }
+    }
+}
+
+/// Rows of `w`, `[rows, x.len()]`, times `x`, shared between the cores when there is enough to share.
 pub(in super::super) fn mat_vec(w: &[f32], x: &[f32]) -> Vec<f32> {
     const ROWS: usize = 64;
     let d = x.len();
     let mut y = vec![0f32; w.len() / d];
-    y.par_chunks_mut(ROWS).zip(w.par_chunks(ROWS * d)).for_each(|(y, w)| {
-        for (y, row) in y.iter_mut().zip(w.chunks_exact(d)) {
-            *y = dot(row, x);
-        }
-    });
+    if w.len() < WORTH_SHARING {
+        wide(MatVec { w, x, y: &mut y });
+    } else {
+        y.par_chunks_mut(ROWS)
+            .zip(w.par_chunks(ROWS * d))
+            .for_each(|(y, w)| wide(MatVec { w, x, y }));
+    }
     y
 }
 

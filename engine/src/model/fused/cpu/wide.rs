@@ -1,0 +1,26 @@
+//! Loops compiled twice: for any processor, and for one with wider vectors, chosen at run time.
+//!
+//! The program is built for the oldest x86-64, whose vectors hold four numbers; most processors since 2013 have eight.
+
+/// A loop. `run` must be `#[inline(always)]`: only what is inlined is compiled for the wider vectors.
+pub(super) trait Loop {
+    /// What it gives.
+    type Output;
+    fn run(self) -> Self::Output;
+}
+
+/// Runs `body` with the widest vectors there are.
+pub(super) fn wide<L: Loop>(body: L) -> L::Output {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function was compiled for.
+        return unsafe { avx2(body) };
+    }
+    body.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2<L: Loop>(body: L) -> L::Output {
+    body.run()
+}

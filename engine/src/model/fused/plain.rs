@@ -1,0 +1,64 @@
+//! Attention over KV buffers in plain tensor operations: for backends without a kernel, and to test kernels against.
+
+use super::{Fused, Prefix, Seen, unwrap, wrap};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
+
+/// Added to the scores of pairs that do not see each other.
+const HIDDEN: f32 = -1e9;
+
+/// See [`Fused::attend`].
+pub(super) fn attend<B: Fused>(q: FloatTensor<B>, buffers: Vec<Seen<B>>) -> FloatTensor<B> {
+    let q = wrap::<B, 3>(q);
+    let [n, heads, head_dim] = q.dims();
+    let device = q.device();
+    let (mut scores, mut values) = (Vec::new(), Vec::new());
+    let (mut kv_heads, mut groups) = (0, 0);
+    let mut rows = None;
+    for buffer in buffers {
+        let len = (0..n).map(|i| buffer.seen.rows(i)).max().unwrap_or(0);
+        if len == 0 {
+            continue;
+        }
+        let (k, v) = (wrap::<B, 3>(buffer.k), wrap::<B, 3>(buffer.v));
+        (kv_heads, groups) = (k.dims()[0], heads / k.dims()[0]);
+        // [kv_heads, groups × n, head_dim]: all queries of one key head in one matrix product.
+        let rows = rows.get_or_insert_with(|| {
+            q.clone()
+                .reshape([n, kv_heads, groups, head_dim])
+                .permute([1, 2, 0, 3])
+                .reshape([kv_heads, groups * n, head_dim])
+        });
+        let s = rows.clone().matmul(k.narrow(1, 0, len).transpose());
+        scores.push(match buffer.seen {
+            Prefix::All(_) => s,
+            seen => s + bias(n, len, groups, seen, &device),
+        });
+        values.push(v.narrow(1, 0, len));
+    }
+    let weights = activation::softmax(Tensor::cat(scores, 2), 2);
+    let mut at = 0;
+    let mut out = Tensor::zeros([kv_heads, groups * n, head_dim], &device);
+    for v in values {
+        let len = v.dims()[1];
+        out = out + weights.clone().narrow(2, at, len).matmul(v);
+        at += len;
+    }
+    unwrap(
+        out.reshape([kv_heads, groups, n, head_dim])
+            .permute([2, 0, 1, 3])
+            .reshape([n, heads, head_dim]),
+    )
+}
+
+/// `[1, groups × n, columns]`: 0 where query `i` sees a row, else [`HIDDEN`].
+fn bias<B: Backend>(n: usize, columns: usize, groups: usize, seen: Prefix, device: &B::Device) -> Tensor<B, 3> {
+    let mut data = Vec::with_capacity(groups * n * columns);
+    for i in 0..n {
+        data.extend((0..columns).map(|j| if j < seen.rows(i) { 0.0 } else { HIDDEN }));
+    }
+    for _ in 1..groups {
+        data.extend_from_within(0..n * columns);
+    }
+    Tensor::from_data(TensorData::new(data, [1, groups * n, columns]), device)
+}

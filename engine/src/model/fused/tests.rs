@@ -1,0 +1,164 @@
+//! The CPU kernels of inference against the plain operations that they stand for.
+
+use super::{Fused, Prefix, Seen, plain, unwrap, wrap};
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::Flex;
+use proptest::prelude::*;
+
+/// Numbers of about -3 to 3: large enough that a softmax is not flat.
+fn noise<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<Flex, D> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let values = (0..shape.iter().product::<usize>())
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 40) as f32 / (1 << 23) as f32 - 1.0) * 3.0
+        })
+        .collect::<Vec<f32>>();
+    Tensor::from_data(TensorData::new(values, shape), &Default::default())
+}
+
+fn vec<const D: usize>(t: Tensor<Flex, D>) -> Vec<f32> {
+    t.into_data().into_vec().expect("f32")
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    queries: usize,
+    kv_heads: usize,
+    groups: usize,
+    dim: usize,
+    buffers: Vec<Prefix>,
+    /// Rows at the end of every buffer that nobody sees.
+    spare: usize,
+}
+
+impl Case {
+    /// The same inputs for the kernel and the plain operations; what nobody sees is not a number.
+    fn check(&self) {
+        let heads = self.kv_heads * self.groups;
+        let scale = (self.dim as f64).powf(-0.5);
+        let q = noise([self.queries, heads, self.dim], 1).mul_scalar(scale);
+        let buffers = || -> Vec<Seen<Flex>> {
+            let make = |(i, &seen): (usize, &Prefix)| {
+                let used = (0..self.queries).map(|i| seen.rows(i)).max().unwrap_or(0);
+                let buffer = |seed| {
+                    let rows = noise([self.kv_heads, used + 1, self.dim], seed).narrow(1, 0, used);
+                    let spare = Tensor::full([self.kv_heads, self.spare, self.dim], f32::NAN, &Default::default());
+                    unwrap(Tensor::<Flex, 3>::cat(vec![rows, spare], 1))
+                };
+                let seed = 2 + 2 * i as u64;
+                Seen {
+                    k: buffer(seed),
+                    v: buffer(seed + 1),
+                    seen,
+                }
+            };
+            self.buffers.iter().enumerate().map(make).collect()
+        };
+        let want = vec::<3>(wrap::<Flex, 3>(plain::attend::<Flex>(unwrap(q.clone()), buffers())));
+        let got = vec::<3>(wrap::<Flex, 3>(Flex::attend(unwrap(q), buffers())));
+        assert_eq!(got.len(), want.len());
+        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert!(
+                (got - want).abs() < 2e-5,
+                "{self:?}: element {i} is {got} instead of {want}"
+            );
+        }
+    }
+}
+
+fn prefix(queries: usize) -> impl Strategy<Value = Prefix> {
+    prop_oneof![
+        (0..40usize).prop_map(Prefix::All),
+        (0..40usize).prop_map(|before| Prefix::Causal { before }),
+        (0..=queries, 0..40usize).prop_map(|(queries, rows)| Prefix::First { queries, rows }),
+    ]
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    (1..40usize, 1..4usize, 1..5usize, 1..36usize, 1..4usize).prop_flat_map(
+        |(queries, kv_heads, groups, half_dim, spare)| {
+            proptest::collection::vec(prefix(queries), 0..2).prop_map(move |mut buffers| {
+                // One that every query sees something of.
+                buffers.push(Prefix::Causal { before: spare });
+                Case {
+                    queries,
+                    kv_heads,
+                    groups,
+                    dim: 2 * half_dim,
+                    buffers,
+                    spare,
+                }
+            })
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn tiled_attention_is_attention(case in case()) {
+        case.check();
+    }
+}
+
+#[test]
+fn tiled_attention_across_tiles() {
+    let case = |queries, kv_heads, groups, buffers: &[Prefix]| Case {
+        queries,
+        kv_heads,
+        groups,
+        dim: 64,
+        buffers: buffers.to_vec(),
+        spare: 3,
+    };
+    // One token over several shares of keys, of both buffers.
+    for rows in [1, 511, 512, 513, 1024, 2000] {
+        case(1, 3, 3, &[Prefix::All(rows), Prefix::Causal { before: 700 }]).check();
+        case(1, 2, 2, &[Prefix::All(0), Prefix::Causal { before: rows }]).check();
+    }
+    // The last number of rows without matrix products, and the first with them.
+    case(4, 1, 2, &[Prefix::All(600), Prefix::Causal { before: 3 }]).check();
+    case(3, 1, 3, &[Prefix::All(600), Prefix::Causal { before: 3 }]).check();
+    // Several tiles of queries; some see nothing of the tiles that others see.
+    case(300, 2, 3, &[Prefix::All(300), Prefix::Causal { before: 200 }]).check();
+    case(300, 1, 1, &[Prefix::Causal { before: 0 }]).check();
+    let first = Prefix::First {
+        queries: 100,
+        rows: 300,
+    };
+    case(200, 1, 3, &[Prefix::Causal { before: 500 }, first]).check();
+    // More heads share a key head than a tile has rows.
+    case(2, 1, 300, &[Prefix::Causal { before: 9 }]).check();
+}
+
+#[test]
+fn what_is_not_a_number_stays_seen() {
+    for queries in [1, 20] {
+        let q = noise([queries, 2, 8], 1);
+        let mut k = vec::<3>(noise([1, 40, 8], 2));
+        k[8 * 3] = f32::NAN;
+        let k = Tensor::<Flex, 3>::from_data(TensorData::new(k, [1, 40, 8]), &Default::default());
+        let seen = Prefix::Causal { before: 10 };
+        let buffer = Seen {
+            k: unwrap(k),
+            v: unwrap(noise([1, 40, 8], 3)),
+            seen,
+        };
+        let out = vec::<3>(wrap(Flex::attend(unwrap(q), vec![buffer])));
+        assert!(out.iter().all(|x| x.is_nan()), "{queries} queries: {out:?}");
+    }
+}
+
+#[test]
+fn rows_are_written_where_they_belong_and_into_no_copy_of_another() {
+    let (buffer, rows) = (noise([3, 10, 4], 1), noise([3, 2, 4], 2));
+    let want = vec::<3>(buffer.clone().slice_assign([0..3, 7..9, 0..4], rows.clone()));
+    let before = vec::<3>(buffer.clone());
+    // A view, as the heads come from a projection: `[n, heads, dim]`, the first two swapped.
+    let view = rows.swap_dims(0, 1).mul_scalar(1.0).swap_dims(0, 1);
+    let got = Flex::write_rows(unwrap(buffer.clone()), unwrap(view), 7);
+    assert_eq!(vec::<3>(wrap(got)), want);
+    assert_eq!(vec::<3>(buffer), before);
+}
