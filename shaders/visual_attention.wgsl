@@ -43,6 +43,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;
 
 const NEVER: f32 = -1e30;
+const NOWHERE: u32 = 0xffffffffu;
 
 // The v-th slot of a span.
 fn slot_of(span: vec4<u32>, index: u32) -> u32 {
@@ -51,74 +52,223 @@ fn slot_of(span: vec4<u32>, index: u32) -> u32 {
 }
 
 #if STYLE_serial
-// One invocation per query head and split. Slots in blocks, so that the sums over V are read and written once a block.
+// Software adapters pay for every load of every lane and share nothing: an invocation takes a tile of ROWS (query, head)
+// pairs, so that each load of K and V serves four, and CHUNK slots at a time, whose weights it keeps.
 const LANES: u32 = 8u;
-const BLOCK: u32 = 8u;
+const ROWS: u32 = 4u;
+const CHUNK: u32 = 64u;
 const MAX_HEAD_DIM4: u32 = 64u;
+
+// Where row `row` of key head `kv_head` has its query.
+fn query_at(row: u32, kv_head: u32) -> u32 {
+    let head = kv_head * p.group + row % p.group;
+    return (row / p.group) * p.q_stride4 + p.q_offset4 + head * p.head_dim4;
+}
+
+// Which of four rows see the slot `slot`, in their first or second ranges.
+fn seen(slot: u32, from0: vec4<u32>, to0: vec4<u32>) -> vec4<bool> {
+    return (vec4<u32>(slot) >= from0) & (vec4<u32>(slot) < to0);
+}
+
+// Adds to what a row has of this group of four dimensions, or begins it.
+fn add(row: u32, live: u32, at: u32, keep: f32, begins: bool, value: vec4<f32>) {
+    if row < live {
+        if begins {
+            y[at] = value;
+        } else {
+            y[at] = y[at] * keep + value;
+        }
+    }
+}
 
 @compute @workgroup_size(8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x >= p.queries * p.heads {
+    // Invocations count splits first, then key heads, then tiles: all lanes have work even for one query.
+    let rows = p.queries * p.group;
+    let kv_heads = p.heads / p.group;
+    let split = id.x % p.splits;
+    let kv_head = (id.x / p.splits) % kv_heads;
+    let first_row = (id.x / (p.splits * kv_heads)) * ROWS;
+    if first_row >= rows {
         return;
     }
-    let query = id.x / p.heads;
-    let head = id.x % p.heads;
-    let split = id.y;
-    let span = spans[query];
-    let total = (span.y - span.x) + (span.w - span.z);
+    let live = min(ROWS, rows - first_row);
+    let kv_at = kv_head * p.head_dim4;
+    // Rows past the end repeat the last; what they find is dropped.
+    let r0 = min(first_row + 0u, rows - 1u);
+    let q0 = query_at(r0, kv_head);
+    let s0 = spans[r0 / p.group];
+    let r1 = min(first_row + 1u, rows - 1u);
+    let q1 = query_at(r1, kv_head);
+    let s1 = spans[r1 / p.group];
+    let r2 = min(first_row + 2u, rows - 1u);
+    let q2 = query_at(r2, kv_head);
+    let s2 = spans[r2 / p.group];
+    let r3 = min(first_row + 3u, rows - 1u);
+    let q3 = query_at(r3, kv_head);
+    let s3 = spans[r3 / p.group];
+    // What the rows see together; an empty range says nothing about where it would be.
+    var span = vec4<u32>(NOWHERE, 0u, NOWHERE, 0u);
+    for (var i = r0 / p.group; i <= r3 / p.group; i++) {
+        let other = spans[i];
+        if other.x < other.y {
+            span = vec4<u32>(min(span.x, other.x), max(span.y, other.y), span.z, span.w);
+        }
+        if other.z < other.w {
+            span = vec4<u32>(span.x, span.y, min(span.z, other.z), max(span.w, other.w));
+        }
+    }
+    span = vec4<u32>(min(span.x, span.y), span.y, min(span.z, span.w), span.w);
+    let in_first = span.y - span.x;
+    let total = in_first + (span.w - span.z);
     let length = (total + p.splits - 1u) / p.splits;
     let first = min(split * length, total);
     let last = min(first + length, total);
-    let q_at = query * p.q_stride4 + p.q_offset4 + head * p.head_dim4;
-    let kv_head = (head / p.group) * p.head_dim4;
+    let from0 = vec4<u32>(s0.x, s1.x, s2.x, s3.x);
+    let to0 = vec4<u32>(s0.y, s1.y, s2.y, s3.y);
+    let from1 = vec4<u32>(s0.z, s1.z, s2.z, s3.z);
+    let to1 = vec4<u32>(s0.w, s1.w, s2.w, s3.w);
+    let part0 = ((r0 / p.group) * p.heads + kv_head * p.group + r0 % p.group) * p.splits + split;
+    let part1 = ((r1 / p.group) * p.heads + kv_head * p.group + r1 % p.group) * p.splits + split;
+    let part2 = ((r2 / p.group) * p.heads + kv_head * p.group + r2 % p.group) * p.splits + split;
+    let part3 = ((r3 / p.group) * p.heads + kv_head * p.group + r3 % p.group) * p.splits + split;
 
-    var acc: array<vec4<f32>, MAX_HEAD_DIM4>;
-    for (var d = 0u; d < p.head_dim4; d++) {
-        acc[d] = vec4<f32>();
-    }
-    var largest = NEVER;
-    var sum = 0.0;
-    for (var base = first; base < last; base += BLOCK) {
-        var rows: array<u32, BLOCK>;
-        var s0 = vec4<f32>();
-        var s1 = vec4<f32>();
-        for (var j = 0u; j < BLOCK; j++) {
-            rows[j] = slot_of(span, min(base + j, last - 1u)) * p.kv_stride4 + kv_head;
+    // One weight for each of the four rows.
+    var weights: array<vec4<f32>, CHUNK>;
+    var largest = vec4<f32>(NEVER);
+    var sum = vec4<f32>();
+    for (var base = first; base < last; base += CHUNK) {
+        let count = min(CHUNK, last - base);
+        var now = largest;
+        for (var j = 0u; j < count; j += 4u) {
+            let i0 = base + min(j + 0u, count - 1u);
+            let slot0 = slot_of(span, i0);
+            let k0 = slot0 * p.kv_stride4 + p.k_offset4 + kv_at;
+            var t0 = vec4<f32>();
+            let i1 = base + min(j + 1u, count - 1u);
+            let slot1 = slot_of(span, i1);
+            let k1 = slot1 * p.kv_stride4 + p.k_offset4 + kv_at;
+            var t1 = vec4<f32>();
+            let i2 = base + min(j + 2u, count - 1u);
+            let slot2 = slot_of(span, i2);
+            let k2 = slot2 * p.kv_stride4 + p.k_offset4 + kv_at;
+            var t2 = vec4<f32>();
+            let i3 = base + min(j + 3u, count - 1u);
+            let slot3 = slot_of(span, i3);
+            let k3 = slot3 * p.kv_stride4 + p.k_offset4 + kv_at;
+            var t3 = vec4<f32>();
+            for (var d = 0u; d < p.head_dim4; d++) {
+                let a = q[q0 + d];
+                let b = q[q1 + d];
+                let c = q[q2 + d];
+                let e = q[q3 + d];
+                let key0 = k[k0 + d];
+                t0 += vec4<f32>(dot(a, key0), dot(b, key0), dot(c, key0), dot(e, key0));
+                let key1 = k[k1 + d];
+                t1 += vec4<f32>(dot(a, key1), dot(b, key1), dot(c, key1), dot(e, key1));
+                let key2 = k[k2 + d];
+                t2 += vec4<f32>(dot(a, key2), dot(b, key2), dot(c, key2), dot(e, key2));
+                let key3 = k[k3 + d];
+                t3 += vec4<f32>(dot(a, key3), dot(b, key3), dot(c, key3), dot(e, key3));
+            }
+            if j + 0u < count {
+                let bounds = select(seen(slot0, from1, to1), seen(slot0, from0, to0), i0 < in_first);
+                let score = select(vec4<f32>(NEVER), t0 * p.scale, bounds);
+                weights[j + 0u] = score;
+                now = max(now, score);
+            }
+            if j + 1u < count {
+                let bounds = select(seen(slot1, from1, to1), seen(slot1, from0, to0), i1 < in_first);
+                let score = select(vec4<f32>(NEVER), t1 * p.scale, bounds);
+                weights[j + 1u] = score;
+                now = max(now, score);
+            }
+            if j + 2u < count {
+                let bounds = select(seen(slot2, from1, to1), seen(slot2, from0, to0), i2 < in_first);
+                let score = select(vec4<f32>(NEVER), t2 * p.scale, bounds);
+                weights[j + 2u] = score;
+                now = max(now, score);
+            }
+            if j + 3u < count {
+                let bounds = select(seen(slot3, from1, to1), seen(slot3, from0, to0), i3 < in_first);
+                let score = select(vec4<f32>(NEVER), t3 * p.scale, bounds);
+                weights[j + 3u] = score;
+                now = max(now, score);
+            }
         }
-        for (var d = 0u; d < p.head_dim4; d++) {
-            let qd = q[q_at + d];
-            let at = p.k_offset4 + d;
-            s0 += vec4<f32>(dot(qd, k[rows[0] + at]), dot(qd, k[rows[1] + at]), dot(qd, k[rows[2] + at]), dot(qd, k[rows[3] + at]));
-            s1 += vec4<f32>(dot(qd, k[rows[4] + at]), dot(qd, k[rows[5] + at]), dot(qd, k[rows[6] + at]), dot(qd, k[rows[7] + at]));
-        }
-        let past0 = vec4<u32>(base, base + 1u, base + 2u, base + 3u) >= vec4<u32>(last);
-        let past1 = vec4<u32>(base + 4u, base + 5u, base + 6u, base + 7u) >= vec4<u32>(last);
-        s0 = select(s0 * p.scale, vec4<f32>(NEVER), past0);
-        s1 = select(s1 * p.scale, vec4<f32>(NEVER), past1);
-        let m = max(s0, s1);
-        let now = max(largest, max(max(m.x, m.y), max(m.z, m.w)));
         let keep = exp(largest - now);
-        s0 = select(exp(s0 - now), vec4<f32>(), past0);
-        s1 = select(exp(s1 - now), vec4<f32>(), past1);
-        let both = s0 + s1;
-        sum = sum * keep + (both.x + both.y) + (both.z + both.w);
+        sum *= keep;
+        for (var j = 0u; j < count; j++) {
+            let score = weights[j];
+            let weight = select(exp(score - now), vec4<f32>(), score == vec4<f32>(NEVER));
+            weights[j] = weight;
+            sum += weight;
+        }
         largest = now;
-        for (var d = 0u; d < p.head_dim4; d++) {
-            let at = p.v_offset4 + d;
-            acc[d] = acc[d] * keep
-                + (s0.x * v[rows[0] + at] + s0.y * v[rows[1] + at] + s0.z * v[rows[2] + at] + s0.w * v[rows[3] + at])
-                + (s1.x * v[rows[4] + at] + s1.y * v[rows[5] + at] + s1.z * v[rows[6] + at] + s1.w * v[rows[7] + at]);
+        let begins = base == first;
+        for (var d = 0u; d < p.head_dim4; d += 2u) {
+            let next = min(d + 1u, p.head_dim4 - 1u);
+            let at = p.v_offset4 + kv_at;
+            var a0 = vec4<f32>();
+            var b0 = vec4<f32>();
+            var a1 = vec4<f32>();
+            var b1 = vec4<f32>();
+            var a2 = vec4<f32>();
+            var b2 = vec4<f32>();
+            var a3 = vec4<f32>();
+            var b3 = vec4<f32>();
+            for (var j = 0u; j < count; j++) {
+                let row = slot_of(span, base + j) * p.kv_stride4 + at;
+                let w = weights[j];
+                let one = v[row + d];
+                let two = v[row + next];
+                a0 += w.x * one;
+                b0 += w.x * two;
+                a1 += w.y * one;
+                b1 += w.y * two;
+                a2 += w.z * one;
+                b2 += w.z * two;
+                a3 += w.w * one;
+                b3 += w.w * two;
+            }
+            add(0u, live, part0 * p.head_dim4 + d, keep.x, begins, a0);
+            add(1u, live, part1 * p.head_dim4 + d, keep.y, begins, a1);
+            add(2u, live, part2 * p.head_dim4 + d, keep.z, begins, a2);
+            add(3u, live, part3 * p.head_dim4 + d, keep.w, begins, a3);
+            if next > d {
+                add(0u, live, part0 * p.head_dim4 + next, keep.x, begins, b0);
+                add(1u, live, part1 * p.head_dim4 + next, keep.y, begins, b1);
+                add(2u, live, part2 * p.head_dim4 + next, keep.z, begins, b2);
+                add(3u, live, part3 * p.head_dim4 + next, keep.w, begins, b3);
+            }
         }
     }
-    let part = id.x * p.splits + split;
-    var norm = 1.0;
-    if p.splits == 1u {
-        norm = 1.0 / sum;
-    } else {
+    if 0u < live {
+        end(part0, largest.x, sum.x, first >= last);
+    }
+    if 1u < live {
+        end(part1, largest.y, sum.y, first >= last);
+    }
+    if 2u < live {
+        end(part2, largest.z, sum.z, first >= last);
+    }
+    if 3u < live {
+        end(part3, largest.w, sum.w, first >= last);
+    }
+}
+
+// Normalises a row, or says what its split found.
+fn end(part: u32, largest: f32, sum: f32, nothing: bool) {
+    if p.splits > 1u {
         stats[part] = vec2<f32>(largest, sum);
     }
     for (var d = 0u; d < p.head_dim4; d++) {
-        y[part * p.head_dim4 + d] = acc[d] * norm;
+        let at = part * p.head_dim4 + d;
+        if nothing {
+            y[at] = vec4<f32>();
+        } else if p.splits == 1u {
+            y[at] /= sum;
+        }
     }
 }
 #else
@@ -129,7 +279,6 @@ const TILE: u32 = 32u;
 const MAX_HEAD_DIM4: u32 = 64u;
 // Dimensions of the result that one invocation sums, at most.
 const DIMS: u32 = 4u;
-const NOWHERE: u32 = 0xffffffffu;
 
 var<workgroup> tile_q: array<vec4<f32>, ROWS * MAX_HEAD_DIM4>;
 var<workgroup> tile_w: array<f32, ROWS * TILE>;

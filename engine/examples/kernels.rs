@@ -3,6 +3,9 @@
 //! Weights are f16. For every style that the adapter has: GFLOP/s of `mat_mul`, GB/s of `mat_vec` and of attention for one
 //! query. Medians of interleaved rounds, in seconds of wall time.
 
+// A program for the terminal.
+#![allow(clippy::print_stdout)]
+
 use folio_engine::gpu::{Buffer, GpuOptions, Machine, Recording, Slice, Style, WgpuMachine};
 use folio_shaders::{Form, Weight, mat_mul, mat_vec, visual_attention};
 use std::time::Instant;
@@ -161,11 +164,7 @@ fn main() {
                 .upload(spans, 0, bytemuck::cast_slice(&[0u32, slots, 0, 0]))
                 .expect("upload");
             let grid = match style {
-                Style::Serial => [
-                    (heads as usize).div_ceil(call.kernel.constant("LANES") as usize),
-                    splits as usize,
-                    1,
-                ],
+                Style::Serial => [((kv_heads * splits) as usize).div_ceil(8), 1, 1],
                 _ => [1, kv_heads as usize, splits as usize],
             };
             let mut rec = Recording::default();

@@ -59,8 +59,18 @@ fn main() -> ExitCode {
         let line = what.lines().next().unwrap_or_default();
         eprintln!("error: internal error{place}: {line} (this is a bug in folio: please report it)");
     }));
+    quiet_drivers();
     // A panic anywhere has printed its line; what is left is the exit code.
     std::panic::catch_unwind(run).unwrap_or(ExitCode::from(failure::FAILED))
+}
+
+/// Mesa's Vulkan drivers look for a Wayland display, and libwayland writes an error of its own to stderr where
+/// XDG_RUNTIME_DIR is not set, as on most servers. Nothing here needs a display.
+fn quiet_drivers() {
+    if cfg!(all(feature = "gpu", target_os = "linux")) && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the program has only one thread yet.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
 }
 
 fn run() -> ExitCode {

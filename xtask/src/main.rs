@@ -4,6 +4,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod ci;
+mod drivers;
+mod gpu_runs;
 mod lint;
 mod process;
 mod smoke;

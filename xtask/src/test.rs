@@ -1,10 +1,12 @@
 //! `cargo xtask test`: every test of the workspace, counted.
 
+use crate::gpu_runs::{self, GpuRuns};
 use crate::test_counts::TestCounts;
-use crate::{process, tools};
+use crate::{drivers, process, tools};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// What to test.
 #[derive(clap::Args, Default)]
@@ -21,13 +23,29 @@ pub(crate) struct Args {
     pub(crate) rest: Vec<String>,
 }
 
-/// Runs the tests and prints their number last, `N passed, N failed`, alone on a line.
+/// The test binary whose tests run on every adapter.
+const GPU_SUITE: &str = "gpu_parity";
+
+/// Runs the tests, the GPU tests once more on SwiftShader, and prints their number last, `N passed, N failed`, alone on a line.
 ///
 /// # Errors
-/// A tool is missing, something does not build, a test fails, or no test ran at all.
+/// A tool is missing, something does not build, a test fails, no test ran at all, or a GPU test did not run on an adapter.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::ensure(args.install)?;
-    let mut command = process::cargo(&["test", "--release"]);
+    let notes = std::env::temp_dir().join(format!("folio-gpu-tests-{}.txt", std::process::id()));
+    let mut counts = TestCounts::default();
+    let outcome = run_all(args, &notes, &mut counts);
+    std::fs::remove_file(&notes).unwrap_or_default();
+    println!("{counts}");
+    outcome?;
+    if counts.passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(())
+}
+
+fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
+    let mut command = cargo_test();
     if args.burn_wgpu {
         command.args([
             "-p",
@@ -37,30 +55,64 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "--test",
             "burn_wgpu",
         ]);
-    } else if !args
-        // A package named by the caller replaces the workspace.
-        .rest
-        .iter()
-        .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
-    {
+        return counted(command.args(&args.rest), counts);
+    }
+    // A package named by the caller replaces the workspace.
+    let own_package = |arg: &String| arg.starts_with("-p") || arg.starts_with("--package");
+    if !args.rest.iter().any(own_package) {
         command.arg("--workspace");
     }
+    command.args(&args.rest).env("FOLIO_GPU_LOG", notes);
+    let first = counted(&mut command, counts);
+    // Whoever asks for some tests gets those.
+    if !args.rest.is_empty() {
+        return first;
+    }
+    let driver = &drivers::SWIFTSHADER;
+    let Some(icd) = driver.find() else {
+        eprintln!(
+            "note: {} is not installed, FOLIO_ALLOW_NO_GPU=1: the GPU tests run without it",
+            driver.name
+        );
+        return first;
+    };
+    let mut command = cargo_test();
+    command.args(["--workspace", "--test", GPU_SUITE, "--test", "gpu"]);
+    command.env("FOLIO_GPU_LOG", notes).env("VK_ICD_FILENAMES", icd);
+    eprintln!("the GPU tests once more, on {}:", driver.name);
+    let second = counted(&mut command, counts);
+    first.and(second)?;
+
+    let list = process::output(cargo_test().args(["--workspace", "--test", GPU_SUITE, "--", "--list"]))?;
+    let tests = gpu_runs::listed(&String::from_utf8_lossy(&list));
+    let runs = GpuRuns::parse(&std::fs::read_to_string(notes).unwrap_or_default());
+    for line in runs.lines(tests.len()) {
+        println!("{line}");
+    }
+    // SwiftShader and what the system has: lavapipe, and a real GPU if there is one.
+    runs.check(&tests, if drivers::allowed_without() { 1 } else { 2 })
+}
+
+/// `cargo test` as it always is here.
+fn cargo_test() -> Command {
     // All binaries run, so that the count is that of the whole workspace even when one fails.
-    command
-        .arg("--no-fail-fast")
-        .args(&args.rest)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+    let mut command = process::cargo(&["test", "--release", "--no-fail-fast"]);
+    command.stdin(Stdio::null());
     // The release profile, so that the dependencies are not built a second time for the tests; our own crates with the
     // checks that a debug build has (see the profiles in Cargo.toml).
     command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
     command.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
     // A required tool is there by now: a test that skips itself for want of it would hide a fault.
     command.env("FOLIO_REQUIRE_TESSERACT", "1");
-    eprintln!("$ {}", process::show(&command));
+    command
+}
 
+/// Runs `command`, shows what it prints and adds its tests to `counts`.
+fn counted(command: &mut Command, counts: &mut TestCounts) -> Result<()> {
+    command.stdout(Stdio::piped());
+    eprintln!("$ {}", process::show(command));
+    let failed_before = counts.failed;
     let mut child = command.spawn().context("cannot run cargo")?;
-    let mut counts = TestCounts::default();
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).split(b'\n') {
             let line = line.context("cannot read what cargo test prints")?;
@@ -70,16 +122,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let status = child.wait().context("cannot wait for cargo test")?;
-    if !status.success() && counts.failed == 0 {
+    if !status.success() && counts.failed == failed_before {
         // Nothing built, or a test binary died before it could count.
         eprintln!("cargo test ended with {status} and counted no failed test: see above");
     }
-    println!("{counts}");
     if !status.success() {
         bail!("the tests did not pass");
-    }
-    if counts.passed == 0 {
-        bail!("no test ran");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Programs and fonts that some tests need, and how to get them.
 
+use crate::drivers::{self, Driver};
 use crate::process;
 use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
@@ -10,44 +11,66 @@ struct Tool {
     package: &'static str,
     /// What it is used for.
     purpose: &'static str,
-    /// A command that succeeds when it is there.
-    probe: &'static [&'static str],
-    /// A line that the probe's output must have, if any.
-    expect: Option<&'static str>,
+    /// How to see whether it is there.
+    probe: Probe,
     /// Whether tests fail without it (else they are skipped and say so).
     required: bool,
 }
 
-const TOOLS: [Tool; 2] = [
+enum Probe {
+    /// A command that succeeds, and a line that its output must have, if any.
+    Command(&'static [&'static str], Option<&'static str>),
+    /// A Vulkan driver.
+    Driver(&'static Driver),
+}
+
+const TOOLS: [Tool; 4] = [
     Tool {
         package: "tesseract-ocr",
         purpose: "OCR: reads drawn pages back",
-        probe: &["tesseract", "--list-langs"],
-        expect: Some("eng"),
+        probe: Probe::Command(&["tesseract", "--list-langs"], Some("eng")),
         required: true,
     },
     Tool {
         package: "fonts-noto-cjk",
         purpose: "a Chinese font: draws pages through the fallback chain",
-        probe: &["dpkg", "--status", "fonts-noto-cjk"],
-        expect: None,
+        probe: Probe::Command(&["dpkg", "--status", "fonts-noto-cjk"], None),
         required: false,
+    },
+    Tool {
+        package: "mesa-vulkan-drivers",
+        purpose: "lavapipe: a GPU in software",
+        probe: Probe::Driver(&drivers::LAVAPIPE),
+        required: true,
+    },
+    Tool {
+        package: "chromium",
+        purpose: "SwiftShader: another GPU in software",
+        probe: Probe::Driver(&drivers::SWIFTSHADER),
+        required: true,
     },
 ];
 
 impl Tool {
     fn present(&self) -> bool {
-        let probed = Command::new(self.probe[0])
-            .args(&self.probe[1..])
+        let (command, expect) = match self.probe {
+            Probe::Command(command, expect) => (command, expect),
+            Probe::Driver(driver) => return driver.find().is_some(),
+        };
+        let probed = Command::new(command[0])
+            .args(&command[1..])
             .stdin(Stdio::null())
             .output();
         probed.is_ok_and(|output| {
             let shown = [output.stdout, output.stderr].concat();
             output.status.success()
-                && self
-                    .expect
-                    .is_none_or(|line| String::from_utf8_lossy(&shown).lines().any(|l| l.trim() == line))
+                && expect.is_none_or(|line| String::from_utf8_lossy(&shown).lines().any(|l| l.trim() == line))
         })
+    }
+
+    /// Whether the tests must have it, on this occasion.
+    fn needed(&self) -> bool {
+        self.required && !(matches!(self.probe, Probe::Driver(_)) && drivers::allowed_without())
     }
 }
 
@@ -61,7 +84,7 @@ pub(crate) fn ensure(install: bool) -> Result<()> {
         apt_get(&["update", "--quiet"])?;
         for tool in &missing {
             let installed = apt_get(&["install", "--yes", "--no-install-recommends", "--quiet", tool.package]);
-            if tool.required {
+            if tool.needed() {
                 installed?;
             } else if let Err(error) = installed {
                 eprintln!("warning: going on without {}: {error:#}", tool.package);
@@ -69,7 +92,7 @@ pub(crate) fn ensure(install: bool) -> Result<()> {
         }
         missing.retain(|tool| !tool.present());
     }
-    for tool in missing.iter().filter(|tool| !tool.required) {
+    for tool in missing.iter().filter(|tool| !tool.needed()) {
         eprintln!(
             "note: {} is not installed ({}); tests that need it are skipped",
             tool.package, tool.purpose
@@ -77,7 +100,7 @@ pub(crate) fn ensure(install: bool) -> Result<()> {
     }
     let needed: Vec<&str> = missing
         .iter()
-        .filter(|tool| tool.required)
+        .filter(|tool| tool.needed())
         .map(|tool| tool.package)
         .collect();
     if !needed.is_empty() {

@@ -127,3 +127,20 @@ pub(super) async fn best(instance: &wgpu::Instance, allow_software: bool) -> Res
         }
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adapters_below_the_floor_are_named_with_what_they_lack() {
+        assert_eq!(lacks(&wgpu::Limits::default()), None, "WebGPU's defaults are enough");
+        let small = wgpu::Limits {
+            max_storage_buffer_binding_size: 127 << 20,
+            ..wgpu::Limits::default()
+        };
+        let what = lacks(&small).unwrap_or_default();
+        assert_eq!(what, "133169152 bytes per storage binding, 134217728 are needed");
+        assert!(lacks(&wgpu::Limits::downlevel_defaults()).is_some());
+    }
+}

@@ -1,6 +1,6 @@
 //! Opening a checkpoint on a GPU, and asking a GPU whether it computes rightly.
 
-use super::{AdapterReport, Formula, GpuOptions, GpuRunner, WgpuMachine};
+use super::{AdapterReport, Formula, GpuOptions, GpuRunner, Machine, WgpuMachine};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::session::self_test as known;
@@ -57,7 +57,7 @@ pub fn adapters() -> Vec<(AdapterReport, Result<f32>)> {
 ///
 /// # Errors
 /// It computes wrongly, or not at all.
-pub fn self_test(machine: WgpuMachine) -> Result<(WgpuMachine, f32)> {
+pub fn self_test<M: Machine>(machine: M) -> Result<(M, f32)> {
     let config = known::config();
     let mut runner = GpuRunner::new(machine, &config, Box::new(Formula(known::weights)), 0, &mut |_, _| {})?;
     let worst = known::check(&mut runner)?;

@@ -213,16 +213,17 @@ impl<M: Machine> GpuRunner<M> {
             folded.encode_s += start.seconds();
             let start = Stopwatch::start();
             self.program.blocks(&mut self.pending, &step);
+            self.settle()?;
+            folded.prefill_s += start.seconds();
+            let wanted = if i == last { want } else { Want::Nothing };
+            folded.logits.data = self.logits(n, wanted, "after folding a page")?;
+            // Only now: until its logits are known to be numbers, the page must not stand where the text stood.
             if let Some(commit) = commit {
                 self.program.commit(&mut self.pending, &commit);
             }
             for &n in slots {
                 self.context.fold(n);
             }
-            self.settle()?;
-            folded.prefill_s += start.seconds();
-            let wanted = if i == last { want } else { Want::Nothing };
-            folded.logits.data = self.logits(n, wanted, "after folding a page")?;
         }
         folded.logits.vocab = self.program.config.text.vocab_size;
         Ok(folded)
@@ -230,6 +231,8 @@ impl<M: Machine> GpuRunner<M> {
 
     /// Runs `f`; when it fails, the context is what it was.
     fn guarded<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        // What earlier calls recorded is theirs: it is played whatever becomes of this one.
+        self.flush(None)?;
         let before = self.context.clone();
         self.kept = false;
         let result = f(self);
@@ -376,7 +379,8 @@ impl<M: Machine> Runner for GpuRunner<M> {
     }
 
     fn evict(&mut self, n: usize) {
-        self.program.evict(&mut self.pending, n, self.context.memory_slots());
+        // The open chunk lies behind the memory and moves with it.
+        self.program.evict(&mut self.pending, n, self.context.slots());
         self.context.evict(n);
     }
 

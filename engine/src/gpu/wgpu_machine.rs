@@ -373,7 +373,14 @@ impl Machine for WgpuMachine {
     }
 
     async fn renew(&mut self) -> Result<()> {
-        let fresh = Self::open(self.options.clone()).await?;
+        // The same adapter again, where it is still there.
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let adapters = adapter::all(&instance).await;
+        let same = adapters.iter().find(|adapter| adapter::report(adapter) == self.report);
+        let fresh = match same {
+            Some(adapter) => Self::on(adapter, self.options.clone()).await?,
+            None => Self::open(self.options.clone()).await?,
+        };
         let counts = self.counts;
         *self = fresh;
         self.counts.dispatches = counts.dispatches;

@@ -152,13 +152,27 @@ impl Driver {
         }
     }
 
-    /// After a lost device: a fresh one, and the journal `ops` once more from this host's copy of the tokens.
-    fn recover(&mut self, ops: Vec<Op>, what: String) -> Result<()> {
-        self.lost += 1;
-        if self.lost > MOST_LOSSES || !self.runner.recover()? {
-            return Err(Error::DeviceLost(what));
-        }
+    /// After a lost device: a fresh one, and the journal `ops` once more from this host's copy of the tokens. A device that
+    /// is lost meanwhile is replaced, too.
+    fn recover(&mut self, ops: Vec<Op>, mut what: String) -> Result<()> {
         let (peak, seconds) = (self.peak_slots, self.seconds);
+        loop {
+            self.lost += 1;
+            if self.lost > MOST_LOSSES || !self.runner.recover()? {
+                return Err(Error::DeviceLost(what));
+            }
+            match self.replay(&ops) {
+                Err(Error::DeviceLost(again)) => what = again,
+                replayed => {
+                    (self.peak_slots, self.seconds) = (peak, seconds);
+                    return replayed;
+                }
+            }
+        }
+    }
+
+    /// Carries out `ops` from the start on an empty runner.
+    fn replay(&mut self, ops: &[Op]) -> Result<()> {
         (self.cursor, self.folds, self.part) = (0, 0, PartKind::Raw);
         self.ops.clear();
         if let Some(folding) = &mut self.folding {
@@ -170,7 +184,6 @@ impl Driver {
             let want = if Some(i) == last { Want::Kept } else { Want::Nothing };
             self.try_apply(op.clone(), want, run)?;
         }
-        (self.peak_slots, self.seconds) = (peak, seconds);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 mod eviction;
 mod simulator;
+mod spans;
 
 use folio_engine::context::{ElementKind, Layout, Piece};
 use proptest::prelude::*;

@@ -87,7 +87,8 @@ impl From<Mode> for ContextMode {
 fn folded_slots(config: &Config, prompt_tokens: usize, generated_tokens: usize) -> usize {
     let load = Load {
         prompt_tokens,
-        generated_tokens,
+        // Nobody waits for more, and sums of more would not be numbers.
+        generated_tokens: generated_tokens.min(1 << 40),
         tokens_per_page: None,
         weight_bytes: 4,
         kv_bytes: 4,
@@ -152,7 +153,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let slots = match mode {
         _ if saved.is_some() => 0,
-        ContextMode::Full => 1 + ids.len() + args.max_new_tokens,
+        ContextMode::Full => (1 + ids.len()).saturating_add(args.max_new_tokens),
         ContextMode::Folded => folded_slots(&model.config, ids.len(), args.max_new_tokens),
     };
     let wish = Wish {

@@ -26,29 +26,25 @@ pub(super) fn run(b: &mut Buffers<'_, '_>, grid: [usize; 3]) -> Result<(), TwinE
     if p.head_dim4 > b.kernel.constant("MAX_HEAD_DIM4") {
         return Err(b.unfit("a head of more than MAX_HEAD_DIM4 groups of four"));
     }
-    if Style::of(b.kernel) == Some(Style::Serial) {
-        // An invocation per (query, head), queries outermost; the grid's second axis counts splits.
-        for at in 0..(queries * heads).min(b.invocations(grid, 0)) {
-            let (query, head) = (at / heads, at % heads);
-            let span = Span::read(b, query)?;
-            for split in 0..(p.splits as usize).min(grid[1]) {
-                attend(b, &p, query, head, split, &span)?;
-            }
-        }
-        return Ok(());
-    }
-    // A workgroup per tile of (query, head of the group), key head and split.
+    // Tiles of (query, head of the group), by key head and split.
     let tile = b.kernel.constant("ROWS") as usize;
-    let rows = queries * group;
-    for first in (0..rows.min(grid[0] * tile)).step_by(tile) {
+    let (rows, kv_heads, splits) = (queries * group, heads / group, p.splits as usize);
+    let serial = Style::of(b.kernel) == Some(Style::Serial);
+    for (at, first) in (0..rows).step_by(tile).enumerate() {
         let last = (first + tile).min(rows);
         let mut all = Span::read(b, first / group)?;
         for query in first / group..last.div_ceil(group) {
             all = all.or(&Span::read(b, query)?);
         }
-        for row in first..last {
-            for kv_head in 0..(heads / group).min(grid[1]) {
-                for split in 0..(p.splits as usize).min(grid[2]) {
+        for kv_head in 0..kv_heads {
+            for split in 0..splits {
+                let runs = if serial {
+                    // Invocations count splits, then key heads, then tiles.
+                    (at * kv_heads + kv_head) * splits + split < b.invocations(grid, 0)
+                } else {
+                    at < grid[0] && kv_head < grid[1] && split < grid[2]
+                };
+                for row in (first..last).filter(|_| runs) {
                     attend(b, &p, row / group, kv_head * group + row % group, split, &all)?;
                 }
             }

@@ -65,19 +65,14 @@ impl Program {
                 stats: self.scratch.stats,
             },
         );
+        // Tiles of (query, head) pairs that share a key head.
+        let tiles = (queries * heads.heads / heads.kv_heads).div_ceil(call.kernel.constant("ROWS") as usize);
         let grid = match self.style {
-            // An invocation takes one (query, head) pair.
-            Style::Serial => [
-                (queries * heads.heads).div_ceil(call.kernel.constant("LANES") as usize),
-                splits,
-                1,
-            ],
-            // A workgroup takes a tile of (query, head) pairs of one key head.
-            _ => [
-                (queries * heads.heads / heads.kv_heads).div_ceil(call.kernel.constant("ROWS") as usize),
-                heads.kv_heads,
-                splits,
-            ],
+            Style::Serial => {
+                let lanes = call.kernel.constant("LANES") as usize;
+                [(tiles * heads.kv_heads * splits).div_ceil(lanes), 1, 1]
+            }
+            _ => [tiles, heads.kv_heads, splits],
         };
         rec.dispatch(call, grid);
         if splits > 1 {

@@ -1,6 +1,7 @@
 //! Linear layers and norms.
 
 use super::Program;
+use crate::config::VisionConfig;
 use crate::gpu::matrix::Matrix;
 use crate::gpu::recording::{Buffer, Recording};
 use crate::gpu::weights::{Linear, Norm};
@@ -154,7 +155,7 @@ impl Program {
         rec.dispatch(call, [rows.div_ceil(per_group), 1, 1]);
     }
 
-    /// LayerNorm of the first `rows` rows.
+    /// LayerNorm of the first `rows` rows of the encoder's width.
     pub(super) fn layer_norm(
         &self,
         rec: &mut Recording,
@@ -162,15 +163,14 @@ impl Program {
         x: Buffer,
         y: Buffer,
         rows: usize,
-        width: usize,
-        eps: f64,
+        vision: &VisionConfig,
     ) {
         let call = layer_norm::call(
             self.style,
             layer_norm::Params {
                 rows: rows as u32,
-                d4: (width / 4) as u32,
-                eps: eps as f32,
+                d4: (vision.hidden_size / 4) as u32,
+                eps: vision.layer_norm_eps as f32,
                 ..Default::default()
             },
             layer_norm::Bindings {

@@ -48,16 +48,16 @@ impl Program {
         };
         let seen = slots.iter().copied().max().unwrap_or(0);
         for layer in &vision.layers {
-            self.layer_norm(rec, &layer.norm1, s.vision_x, s.vision_h, n, d, v.layer_norm_eps);
+            self.layer_norm(rec, &layer.norm1, s.vision_x, s.vision_h, n, v);
             self.linear(rec, &layer.qkv, s.vision_h, s.vision_qkv, n, End::PLAIN);
             self.attention(rec, heads, [s.vision_qkv; 3], s.page_spans, n, seen, s.vision_attended);
             self.linear(rec, &layer.out, s.vision_attended, s.vision_x, n, End::RESIDUAL);
-            self.layer_norm(rec, &layer.norm2, s.vision_x, s.vision_h, n, d, v.layer_norm_eps);
+            self.layer_norm(rec, &layer.norm2, s.vision_x, s.vision_h, n, v);
             let gelu = End::activate(Activation::GeluTanh);
             self.linear(rec, &layer.fc1, s.vision_h, s.vision_hidden, n, gelu);
             self.linear(rec, &layer.fc2, s.vision_hidden, s.vision_x, n, End::RESIDUAL);
         }
-        self.layer_norm(rec, &vision.post_norm, s.vision_x, s.vision_h, n, d, v.layer_norm_eps);
+        self.layer_norm(rec, &vision.post_norm, s.vision_x, s.vision_h, n, v);
         self.align(rec, fold, vision, n);
     }
 

@@ -44,9 +44,13 @@ impl Case {
             let make = |(i, &seen): (usize, &Prefix)| {
                 let used = (0..self.queries).map(|i| seen.rows(i)).max().unwrap_or(0);
                 let buffer = |seed| {
-                    let rows = noise([self.kv_heads, used + 1, self.dim], seed).narrow(1, 0, used);
-                    let spare = Tensor::full([self.kv_heads, self.spare, self.dim], f32::NAN, &Default::default());
-                    unwrap(Tensor::<Flex, 3>::cat(vec![rows, spare], 1))
+                    let shape = [self.kv_heads, used + self.spare, self.dim];
+                    let mut values = vec::<3>(noise(shape, seed));
+                    for head in values.chunks_exact_mut(shape[1] * shape[2]) {
+                        head[used * self.dim..].fill(f32::NAN);
+                    }
+                    let buffer = TensorData::new(values, shape);
+                    unwrap(Tensor::<Flex, 3>::from_data(buffer, &Default::default()))
                 };
                 let seed = 2 + 2 * i as u64;
                 Seen {
