@@ -1,5 +1,8 @@
 //! The adapters that the suite runs on.
 
+// Notes for whoever reads the output of the tests.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use folio_engine::gpu::{AdapterReport, GpuOptions, Style, WgpuMachine};
 use folio_tests::now;
 use std::io::Write;

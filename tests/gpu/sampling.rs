@@ -55,7 +55,7 @@ fn draws_have_the_probabilities_of_the_hosts_sampler() {
                 runner.kept_logits().unwrap()
             };
             for (sampling, recent, banned) in settings() {
-                let mut host = vec![0.0; 23];
+                let mut host = [0.0; 23];
                 let mut sampler = Sampler::new(sampling.clone()).unwrap();
                 for _ in 0..DRAWS {
                     host[sampler.draw(logits.last(), recent, banned).unwrap().id as usize] += 1.0 / DRAWS as f64;

@@ -34,6 +34,8 @@ fn main() {
         aligner_lr: 1e-3,
         cells_weight: 0.1,
         tokens_weight: 0.5,
+        directions_weight: 0.0,
+        first_weight: 1.0,
         clip_norm: 1.0,
     };
     println!(

@@ -24,6 +24,16 @@ pub struct EvalStats {
     pub none_first16: Mean,
     /// NLL of text read back from pages.
     pub ocr: Mean,
+    /// `ocr`, the first page only: no text before it helps.
+    pub ocr_first: Mean,
+    /// `ocr_first` when the page before the text is another one: what reading is worth is the difference.
+    pub ocr_wrong: Mean,
+    /// Share of the first page's tokens that are the most likely ones when reading it back.
+    pub ocr_exact: Mean,
+    /// NLL of the first token of a chunk after a fold: it tells whether the last visual token tells the last word.
+    pub first: Mean,
+    /// `first`, each chunk alone after BOS.
+    pub none_first: Mean,
     /// Cell-naming loss, per cell.
     pub cells: Mean,
 }
@@ -36,6 +46,11 @@ impl EvalStats {
         self.first16.merge(other.first16);
         self.none_first16.merge(other.none_first16);
         self.ocr.merge(other.ocr);
+        self.ocr_first.merge(other.ocr_first);
+        self.ocr_wrong.merge(other.ocr_wrong);
+        self.ocr_exact.merge(other.ocr_exact);
+        self.first.merge(other.first);
+        self.none_first.merge(other.none_first);
         self.cells.merge(other.cells);
     }
 }
@@ -65,6 +80,8 @@ pub fn evaluate<B: Fused>(
                         let request = SampleRequest {
                             index,
                             chunks: eval.chunks,
+                            chunk_tokens: None,
+                            shuffled: false,
                             kind: SampleKind::Olm,
                         };
                         stats.merge(&of_sample(&model, &head, windows.sample(&request), &device));
@@ -101,6 +118,9 @@ fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sample,
             if target.offset < 16 {
                 stats.first16.add(nll, 1.0);
             }
+            if target.offset == 0 {
+                stats.first.add(nll, 1.0);
+            }
         }
     }
     if let Some(visual) = packed.compact_visual(hidden.visual) {
@@ -119,15 +139,57 @@ fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sample,
             if target.offset < 16 {
                 stats.none_first16.add(nll, 1.0);
             }
+            if target.offset == 0 {
+                stats.none_first.add(nll, 1.0);
+            }
         }
     }
     // Read back.
     sample.kind = SampleKind::Ocr;
     let packed = pack(&[layout(&sample, &config)], false);
-    for (_, nll) in nll(model, &model.forward(&packed), &packed.targets) {
+    let hidden = model.forward(&packed);
+    for (target, nll) in nll(model, &hidden, &packed.targets) {
         stats.ocr.add(nll, 1.0);
+        if target.piece == 1 {
+            stats.ocr_first.add(nll, 1.0);
+        }
+    }
+    let first: Vec<Target> = packed.targets.iter().filter(|t| t.piece == 1).copied().collect();
+    let best = model
+        .logits(hidden.predictors(&first))
+        .argmax(1)
+        .into_data()
+        .convert::<i64>();
+    for (target, best) in first.iter().zip(best.as_slice::<i64>().unwrap_or_default()) {
+        stats
+            .ocr_exact
+            .add(f64::from(u8::from(*best == i64::from(target.id))), 1.0);
+    }
+    if let Some(document) = with_wrong_page(&sample, &config) {
+        let packed = pack(&[document], false);
+        for (_, nll) in nll(model, &model.forward(&packed), &packed.targets) {
+            stats.ocr_wrong.add(nll, 1.0);
+        }
     }
     stats
+}
+
+/// The first chunk of an `ocr` sample behind the page of the second; `None` when there is no second.
+fn with_wrong_page(sample: &Sample, config: &Config) -> Option<DocumentTokens> {
+    let [text, page, ..] = sample.chunks.as_slice() else {
+        return None;
+    };
+    let chunk = ChunkSample {
+        ids: text.ids.clone(),
+        ..page.clone()
+    };
+    let sample = Sample {
+        kind: SampleKind::Ocr,
+        document: sample.document,
+        start: sample.start,
+        chunks: vec![chunk],
+    };
+    Some(layout(&sample, config))
 }
 
 /// Each target with its NLL.
@@ -148,5 +210,38 @@ fn alone(chunk: &ChunkSample, config: &Config) -> DocumentTokens {
         ],
         ids: vec![vec![config.bos_token_id], chunk.ids.clone()],
         patches: vec![Vec::new(), Vec::new()],
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use folio_engine::config::preset;
+
+    #[test]
+    fn the_wrong_page_is_the_second_chunks_before_the_firsts_text() {
+        let config = preset("folio-nano").unwrap();
+        let patch = config.fold.as_ref().unwrap().vision.patch_len();
+        let chunk = |id: u32, tokens: usize, slots: usize, grey: u8| ChunkSample {
+            ids: vec![id; tokens],
+            pages: vec![grey; slots * patch],
+            slots,
+            text: String::new(),
+            cells: Vec::new(),
+            patch_tokens: Vec::new(),
+        };
+        let mut sample = Sample {
+            kind: SampleKind::Ocr,
+            document: 0,
+            start: 0,
+            chunks: vec![chunk(7, 5, 2, 0), chunk(8, 3, 1, 255)],
+        };
+        let document = with_wrong_page(&sample, &config).unwrap();
+        assert_eq!(document.pieces, [Piece::Page { visual: 1 }, Piece::Raw { tokens: 5 }]);
+        assert_eq!(document.ids, [vec![], vec![7; 5]]);
+        assert_eq!(document.patches, [vec![1.0; patch], vec![]]);
+        sample.chunks.truncate(1);
+        assert!(with_wrong_page(&sample, &config).is_none());
     }
 }

@@ -18,5 +18,6 @@ pub mod setup;
 pub mod stats;
 pub mod step;
 pub mod tokenizer_train;
+mod weights;
 
 pub use folio_engine::{Error, Result};

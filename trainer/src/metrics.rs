@@ -30,6 +30,15 @@ pub struct TrainLine {
     /// Token-naming loss, per patch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_loss: Option<f64>,
+    /// Loss of naming tokens by direction, per patch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directions_loss: Option<f64>,
+    /// NLL of the first token after a fold, `olm` samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_loss: Option<f64>,
+    /// RMS of the visual tokens over that of the token embedding, last step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visual_scale: Option<f64>,
     /// Learning rates of the last step.
     pub lr: LrRecipe,
     /// Gradient norm of the language side, before clipping, last step.
@@ -72,6 +81,21 @@ pub struct EvalLine {
     /// NLL of text read back from pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_ocr_loss: Option<f64>,
+    /// NLL of the first page's text when it is read back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_ocr_first_loss: Option<f64>,
+    /// The same with another page before the text: what reading is worth is the difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_ocr_wrong_loss: Option<f64>,
+    /// Share of the first page's tokens that are the most likely ones when it is read back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_ocr_exact: Option<f64>,
+    /// `eval_folded_loss`, first token of a chunk only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_first_loss: Option<f64>,
+    /// `eval_none_loss`, first token of a chunk only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_none_first_loss: Option<f64>,
     /// Cell-naming loss, per cell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_cells_loss: Option<f64>,

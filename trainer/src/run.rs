@@ -197,6 +197,9 @@ where
             first16_loss: self.sum.first16.get(),
             cells_loss: self.sum.cells.get(),
             tokens_loss: self.sum.tokens.get(),
+            directions_loss: self.sum.directions.get(),
+            first_loss: self.sum.first.get(),
+            visual_scale: stats.visual_scale.get(),
             lr: spec.lr,
             grad_norm: stats.language_norm,
             vision_grad_norm: stats.vision_norm,
@@ -287,6 +290,8 @@ fn step_plan(spec: &StepSpec) -> StepPlan {
         aligner_lr: spec.lr.aligner,
         cells_weight: spec.aux.cells,
         tokens_weight: spec.aux.tokens,
+        directions_weight: spec.aux.directions,
+        first_weight: spec.first_weight,
         clip_norm: spec.clip_norm,
     }
 }
@@ -300,6 +305,11 @@ fn eval_line(step: u64, stats: &EvalStats, seconds: f64) -> EvalLine {
         eval_first16_loss: stats.first16.get(),
         eval_none_first16_loss: stats.none_first16.get(),
         eval_ocr_loss: stats.ocr.get(),
+        eval_ocr_first_loss: stats.ocr_first.get(),
+        eval_ocr_wrong_loss: stats.ocr_wrong.get(),
+        eval_ocr_exact: stats.ocr_exact.get(),
+        eval_first_loss: stats.first.get(),
+        eval_none_first_loss: stats.none_first.get(),
         eval_cells_loss: stats.cells.get(),
         eval_s: seconds,
     }

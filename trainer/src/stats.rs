@@ -13,6 +13,12 @@ pub struct StepStats {
     pub cells: Mean,
     /// Token-naming loss (nats a patch).
     pub tokens: Mean,
+    /// Loss of naming tokens by direction (nats a patch).
+    pub directions: Mean,
+    /// NLL of the first token after a fold, `olm` samples.
+    pub first: Mean,
+    /// RMS of the visual tokens over that of the token embedding.
+    pub visual_scale: Mean,
     /// Gradient norm of the language side before clipping.
     pub language_norm: f64,
     /// Gradient norm of the vision side before clipping.
@@ -54,6 +60,9 @@ impl StepStats {
         self.first16.merge(other.first16);
         self.cells.merge(other.cells);
         self.tokens.merge(other.tokens);
+        self.directions.merge(other.directions);
+        self.first.merge(other.first);
+        self.visual_scale.merge(other.visual_scale);
         self.text_tokens += other.text_tokens;
         self.language_norm = other.language_norm;
         self.vision_norm = other.vision_norm;

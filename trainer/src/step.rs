@@ -1,11 +1,12 @@
 //! One training step: lay samples out, run forward and backward (one thread a share of the batch), clip, step.
 
-use crate::aux_loss::{CellHead, token_loss};
+use crate::aux_loss::{CellHead, direction_loss, token_loss};
 use crate::data::{ChunkSample, Sample, SampleKind};
 use crate::layout::layout;
 use crate::linear_ce::{Answers, linear_ce};
 use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
 use crate::stats::StepStats;
+use crate::weights::{Totals, after_fold, has_page, weight};
 use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
@@ -25,8 +26,12 @@ pub struct StepPlan {
     pub aligner_lr: f64,
     /// Weight of the cell-naming loss.
     pub cells_weight: f64,
-    /// Weight of the token-naming loss.
+    /// Weight of the token-naming loss by dot products.
     pub tokens_weight: f64,
+    /// Weight of the token-naming loss by angles.
+    pub directions_weight: f64,
+    /// Weight of the first token after a fold; other tokens weigh 1.
+    pub first_weight: f64,
     /// Largest gradient norm, of the language side and of the vision side separately.
     pub clip_norm: f64,
 }
@@ -81,7 +86,7 @@ where
 
     /// One optimiser step on `samples`.
     pub fn step(&mut self, samples: &[Sample], plan: &StepPlan) -> StepStats {
-        let totals = Totals::of(samples);
+        let totals = Totals::of(samples, plan.first_weight);
         let per_thread = samples.len().div_ceil(self.threads).max(1);
         let shares: Vec<Share> = std::thread::scope(|scope| {
             let handles: Vec<_> = samples
@@ -143,37 +148,6 @@ fn is_vision(name: &str) -> bool {
     name.starts_with("vision_tower") || name.starts_with("aligner")
 }
 
-/// What the whole batch holds, so that shares weigh their tokens alike.
-struct Totals {
-    text: f64,
-    slots: f64,
-}
-
-impl Totals {
-    fn of(samples: &[Sample]) -> Self {
-        let (mut text, mut slots) = (0.0, 0.0);
-        for sample in samples {
-            for (i, chunk) in sample.chunks.iter().enumerate() {
-                if sample.kind != SampleKind::Read {
-                    text += chunk.ids.len() as f64;
-                }
-                if has_page(sample.kind, i, sample.chunks.len()) {
-                    slots += chunk.slots as f64;
-                }
-            }
-        }
-        Self {
-            text: text.max(1.0),
-            slots: slots.max(1.0),
-        }
-    }
-}
-
-/// The last chunk of an `olm` sample stays open.
-fn has_page(kind: SampleKind, chunk: usize, chunks: usize) -> bool {
-    kind != SampleKind::Olm || chunk + 1 < chunks
-}
-
 fn backward<B: AutodiffBackend + Fused>(
     model: Vist2<B::InnerBackend>,
     head: CellHead<B::InnerBackend>,
@@ -221,10 +195,14 @@ fn backward<B: AutodiffBackend + Fused>(
             let answers = Answers {
                 rows: (0..n).collect(),
                 classes: packed.targets.iter().map(|t| t.id as usize).collect(),
-                weights: vec![(1.0 / totals.text) as f32; n],
+                weights: packed
+                    .targets
+                    .iter()
+                    .map(|t| (weight(kind, t, plan) / totals.text) as f32)
+                    .collect(),
             };
             let ce = linear_ce(hidden.predictors(&packed.targets), model.head(), &answers, false);
-            let sum = ce.value * totals.text;
+            let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
             match kind {
                 SampleKind::Olm => stats.olm.add(sum, n as f64),
                 _ => stats.ocr.add(sum, n as f64),
@@ -233,12 +211,19 @@ fn backward<B: AutodiffBackend + Fused>(
                 if kind == SampleKind::Olm && target.piece > 1 && target.offset < 16 {
                     stats.first16.add(f64::from(*nll), 1.0);
                 }
+                if after_fold(kind, target) {
+                    stats.first.add(f64::from(*nll), 1.0);
+                }
             }
             stats.text_tokens += n;
             add(ce.surrogate);
         }
         if let Some(visual) = packed.compact_visual(hidden.visual.clone()) {
             let rows: usize = pages.iter().map(|p| p.slots).sum();
+            let embedding = model.language_model.model.embed_tokens.weight.val();
+            let squares = |t: Tensor<B, 2>| scalar(&t.inner().square().mean());
+            let ratio = squares(visual.clone()) / squares(embedding.clone()).max(1e-30);
+            stats.visual_scale.add(ratio.sqrt() * rows as f64, rows as f64);
             let share = rows as f64 / totals.slots;
             if plan.cells_weight > 0.0 {
                 let classes: Vec<u8> = pages.iter().flat_map(|p| p.cells.iter().copied()).collect();
@@ -246,10 +231,14 @@ fn backward<B: AutodiffBackend + Fused>(
                 stats.cells.add(scalar(&cells) * rows as f64, rows as f64);
                 add(cells.mul_scalar(plan.cells_weight * share));
             }
+            let tokens: Vec<Vec<u32>> = pages.iter().flat_map(|p| p.patch_tokens.iter().cloned()).collect();
+            if plan.directions_weight > 0.0 {
+                let (value, surrogate) = direction_loss(visual.clone(), embedding.clone(), &tokens);
+                stats.directions.add(value * rows as f64, rows as f64);
+                add(surrogate.mul_scalar(plan.directions_weight * share));
+            }
             if plan.tokens_weight > 0.0 {
-                let tokens: Vec<Vec<u32>> = pages.iter().flat_map(|p| p.patch_tokens.iter().cloned()).collect();
-                let (value, surrogate) =
-                    token_loss(visual, model.language_model.model.embed_tokens.weight.val(), &tokens);
+                let (value, surrogate) = token_loss(visual, embedding, &tokens);
                 stats.tokens.add(value * rows as f64, rows as f64);
                 add(surrogate.mul_scalar(plan.tokens_weight * share));
             }

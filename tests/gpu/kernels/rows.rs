@@ -23,7 +23,6 @@ fn rms_norm_is_its_twin() {
                 row0: row0 as u32,
                 d4: d4 as u32,
                 eps: 1e-6,
-                ..Default::default()
             };
             let bindings = rms_norm::Bindings {
                 x: values.floats((row0 + rows) * 4 * d4),

@@ -71,9 +71,12 @@ fn losses(line: &TrainLine) -> String {
     let named = [
         ("loss", line.loss),
         ("first16", line.first16_loss),
+        ("first", line.first_loss),
         ("ocr", line.ocr_loss),
         ("cells", line.cells_loss),
         ("tokens", line.tokens_loss),
+        ("directions", line.directions_loss),
+        ("scale", line.visual_scale),
     ];
     join(&named)
 }
@@ -117,7 +120,12 @@ impl Reporter for Progress {
             ("none", line.eval_none_loss),
             ("first16", line.eval_first16_loss),
             ("none first16", line.eval_none_first16_loss),
+            ("first", line.eval_first_loss),
+            ("none first", line.eval_none_first_loss),
             ("ocr", line.eval_ocr_loss),
+            ("first page", line.eval_ocr_first_loss),
+            ("wrong page", line.eval_ocr_wrong_loss),
+            ("exact", line.eval_ocr_exact),
             ("cells", line.eval_cells_loss),
         ];
         self.line(&format!("validation after step {}: {}", line.step, join(&named)));

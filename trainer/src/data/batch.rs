@@ -19,6 +19,10 @@ pub struct SampleRequest {
     pub index: u64,
     /// Chunks in the window (fewer where the document is shorter).
     pub chunks: usize,
+    /// Tokens of a full chunk; `None`: the model's K. Never more than K.
+    pub chunk_tokens: Option<usize>,
+    /// Whether the window's words are put in random order, so that nothing but its pages tells what it says.
+    pub shuffled: bool,
     /// Layout.
     pub kind: SampleKind,
 }

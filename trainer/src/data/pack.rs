@@ -55,7 +55,7 @@ impl Windows {
         let mut rng = Rng::new(&[self.seed, request.index]);
         let document = self.corpus.document_of(rng.below(self.corpus.tokens() as u64) as usize);
         let length = self.corpus.range(document).len();
-        let need = request.chunks.max(1) * self.config.chunk_tokens;
+        let need = request.chunks.max(1) * self.chunk_tokens(request);
         let start = rng.below((length.saturating_sub(need) + 1) as u64) as usize;
         self.at(request, document, start)
     }
@@ -75,7 +75,7 @@ impl Windows {
         let first = (range.start + start..range.end)
             .find(|i| !torn(i))
             .unwrap_or(range.start + start);
-        let chunks = self.chunks(first..range.end, request.chunks.max(1));
+        let chunks = self.chunks(first..range.end, request);
         let mut utf8 = Detokenizer::default();
         let chunks = chunks.into_iter().map(|chunk| self.draw(chunk, &mut utf8)).collect();
         Sample {
@@ -90,12 +90,32 @@ impl Windows {
         self.tokenizer.token_bytes(self.corpus.ids.get(i))
     }
 
-    /// The first `count` chunks of the ids in `range`; the last may be shorter where the document ends.
-    fn chunks(&self, range: std::ops::Range<usize>, count: usize) -> Vec<Chunk> {
-        let mut chunker = Chunker::new(self.renderer.typesetter().clone(), self.config.chunk_tokens);
+    /// Tokens of a full chunk of `request`.
+    fn chunk_tokens(&self, request: &SampleRequest) -> usize {
+        let most = self.config.chunk_tokens;
+        request.chunk_tokens.map_or(most, |tokens| tokens.clamp(1, most))
+    }
+
+    /// The ids in `range` of which a window's chunks are cut: as they are, or with their words in random order.
+    fn ids(&self, range: std::ops::Range<usize>, request: &SampleRequest) -> Vec<u32> {
+        let ids = range.map(|i| self.corpus.ids.get(i));
+        if !request.shuffled {
+            return ids.collect();
+        }
+        let need = request.chunks.max(1) * self.chunk_tokens(request);
+        let mut rng = Rng::new(&[self.seed, SHUFFLE, request.index]);
+        shuffled_words(ids.take(need), |id| self.tokenizer.token_bytes(id), &mut rng)
+    }
+
+    /// The first chunks of the ids in `range`; the last may be shorter where the document ends.
+    fn chunks(&self, range: std::ops::Range<usize>, request: &SampleRequest) -> Vec<Chunk> {
+        let count = request.chunks.max(1);
+        let mut chunker = Chunker::new(self.renderer.typesetter().clone(), self.chunk_tokens(request));
         let mut chunks = Vec::with_capacity(count);
-        for i in range {
-            chunker.step(self.corpus.ids.get(i), self.bytes(i), |chunk| chunks.push(chunk));
+        // A token more than a full window: a page that is full early leaves room for the rest.
+        let most = range.start.saturating_add(count * self.chunk_tokens(request) + 1);
+        for id in self.ids(range.start..range.end.min(most), request) {
+            chunker.step(id, self.tokenizer.token_bytes(id), |chunk| chunks.push(chunk));
             if chunks.len() >= count {
                 break;
             }
@@ -122,6 +142,25 @@ impl Windows {
             patch_tokens,
         }
     }
+}
+
+/// What the random order of a window's words is drawn for.
+const SHUFFLE: u64 = u64::from_be_bytes(*b"\0shuffle");
+
+/// `ids` with their words in random order. A word begins at a token whose text begins with a space or a line break.
+fn shuffled_words<'b>(ids: impl Iterator<Item = u32>, bytes: impl Fn(u32) -> &'b [u8], rng: &mut Rng) -> Vec<u32> {
+    let mut words: Vec<Vec<u32>> = Vec::new();
+    for id in ids {
+        let begins = bytes(id).first().is_none_or(|byte| byte.is_ascii_whitespace());
+        match words.last_mut() {
+            Some(word) if !begins => word.push(id),
+            _ => words.push(vec![id]),
+        }
+    }
+    for last in (1..words.len()).rev() {
+        words.swap(last, rng.below(last as u64 + 1) as usize);
+    }
+    words.concat()
 }
 
 /// The first `slots` patches of a page as grey bytes, each flattened as (channel, row, column).
@@ -175,6 +214,8 @@ mod tests {
         SampleRequest {
             index,
             chunks,
+            chunk_tokens: None,
+            shuffled: false,
             kind: SampleKind::Olm,
         }
     }
@@ -192,6 +233,54 @@ mod tests {
         starts.sort_unstable();
         starts.dedup();
         assert!(starts.len() > 15, "{starts:?}");
+    }
+
+    #[test]
+    fn chunks_are_as_short_as_asked_for_and_never_longer_than_k() {
+        let windows = windows(&[WORDS.repeat(60)], 3);
+        for (asked, expected) in [(1, 1), (7, 7), (128, 128), (500, 128)] {
+            let short = SampleRequest {
+                chunk_tokens: Some(asked),
+                ..request(5, 4)
+            };
+            let lengths: Vec<usize> = windows.sample(&short).chunks.iter().map(|c| c.ids.len()).collect();
+            assert_eq!(lengths, [expected; 4]);
+        }
+    }
+
+    #[test]
+    fn shuffled_windows_hold_the_same_words_in_another_order() {
+        let windows = windows(&[WORDS.repeat(60)], 3);
+        let plain = SampleRequest {
+            chunk_tokens: Some(40),
+            ..request(5, 3)
+        };
+        let mixed = SampleRequest {
+            shuffled: true,
+            ..plain
+        };
+        let ids = |request| -> Vec<u32> {
+            windows
+                .sample(request)
+                .chunks
+                .iter()
+                .flat_map(|c| c.ids.clone())
+                .collect()
+        };
+        let (before, after) = (ids(&plain), ids(&mixed));
+        assert_ne!(before, after);
+        assert_eq!(after, ids(&mixed), "the order is a function of seed and index");
+        let words = |ids: &[u32]| {
+            let text = windows.tokenizer.decode(ids);
+            let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            words.sort_unstable();
+            words
+        };
+        assert_eq!(before.len(), after.len());
+        // The window's first word may be the rest of one, and then stands behind another without a space.
+        let (a, b) = (words(&before), words(&after));
+        let same = a.iter().filter(|word| b.contains(word)).count();
+        assert!(same + 4 >= a.len(), "{a:?} {b:?}");
     }
 
     #[test]

@@ -62,16 +62,19 @@ impl StageRecipe {
         let sum = lr.embedding + lr.language_model + lr.vision + lr.aligner;
         rule(sum > 0.0, "lr", "freezes every part: nothing would be learnt")?;
         rule(
-            weight(self.aux.cells) && weight(self.aux.tokens),
+            weight(self.aux.cells) && weight(self.aux.tokens) && weight(self.aux.directions),
             "aux",
             "weights must be 0 or more",
         )?;
-        let aux = self.aux.cells + self.aux.tokens;
+        let aux = self.aux.cells + self.aux.tokens + self.aux.directions;
         rule(
             self.kind != SampleKind::Read || aux > 0.0,
             "aux",
             "must give a weight: a read stage has no other loss",
         )?;
+        let first = self.first_weight > 0.0 && self.first_weight.is_finite();
+        rule(first, "first_weight", "must be above 0")?;
+        rule(share(self.shuffled_share), "shuffled_share", "must be between 0 and 1")?;
         rule(share(self.ocr_share), "ocr_share", "must be between 0 and 1")?;
         let mixes = self.kind == SampleKind::Olm || self.ocr_share == 0.0;
         rule(mixes, "ocr_share", "belongs to olm stages only")?;

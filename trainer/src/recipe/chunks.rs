@@ -1,9 +1,9 @@
-//! How many chunks a document gives.
+//! A number or a range of it: chunks of a document, tokens of a chunk.
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 use std::fmt;
 
-/// A number of chunks, or a range of them.
+/// A number of chunks (or of tokens), or a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkRange {
     /// Fewest, at least 1.
@@ -24,7 +24,7 @@ impl<'de> Visitor<'de> for Either {
     type Value = ChunkRange;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of chunks of 1 or more, or [min, max]")
+        f.write_str("a number of 1 or more, or [min, max]")
     }
 
     fn visit_i64<E: Error>(self, n: i64) -> Result<ChunkRange, E> {

@@ -78,6 +78,8 @@ curriculum = [{ until_step = 5, chunks = 1 }]
         assert_eq!(recipe.stage[0].lr.language_model, 0.0);
         assert_eq!(recipe.stage[1].chunks, ChunkRange { min: 2, max: 4 });
         assert_eq!(recipe.stage[1].clip_norm, 1.0);
+        assert_eq!(recipe.stage[1].first_weight, 1.0);
+        assert_eq!(recipe.stage[1].chunk_tokens, None);
         assert_eq!(recipe.checkpoint.keep, 2);
     }
 
@@ -118,6 +120,14 @@ curriculum = [{ until_step = 5, chunks = 1 }]
         named("until_step = 5", "until_step = 50", "curriculum");
         named("train = [\"a.txt\"]", "train = []", "data.train");
         named("cells = 1.0", "cells = 0.0", "stage 1: aux");
+        named("cells = 1.0", "directions = -1.0", "stage 1: aux");
+        named("chunks = 2\n", "chunks = 2\nchunk_tokens = 0\n", "[min, max]");
+        named(
+            "chunks = 2\n",
+            "chunks = 2\nshuffled_share = 2.0\n",
+            "stage 1: shuffled_share",
+        );
+        named("ocr_share = 0.3", "first_weight = 0.0", "stage 2: first_weight");
         named(
             "lr = { embedding = 1e-3, language_model = 1e-3 }",
             "lr = {}",

@@ -81,6 +81,16 @@ pub struct StageRecipe {
     /// Other numbers of chunks for the start of the stage, in order of `until_step`; `chunks` holds after the last.
     #[serde(default)]
     pub curriculum: Vec<CurriculumStep>,
+    /// Tokens of a chunk, a number or `[min, max]` drawn anew every step, at most the model's K. Default: K. Short
+    /// chunks are folded often, so that most of what a token may know of the text before it stands on pages.
+    #[serde(default)]
+    pub chunk_tokens: Option<ChunkRange>,
+    /// Share of samples whose words are in random order, 0 to 1: such text can only be read, not guessed.
+    #[serde(default)]
+    pub shuffled_share: f64,
+    /// Weight of the first token after a fold, which the last visual token predicts, against 1 for all other tokens.
+    #[serde(default = "default::first_weight")]
+    pub first_weight: f64,
     /// Share of `ocr` samples in an `olm` stage, 0 to 1.
     #[serde(default)]
     pub ocr_share: f64,
@@ -130,8 +140,11 @@ pub struct LrRecipe {
 pub struct AuxRecipe {
     /// Naming the character in every cell of a patch.
     pub cells: f64,
-    /// Naming the tokens that begin in a patch.
+    /// Naming the tokens that begin in a patch by the dot product with their embeddings. It makes visual tokens many
+    /// times longer than text tokens; `directions` does not.
     pub tokens: f64,
+    /// Naming the tokens that begin in a patch by the angle to their embeddings.
+    pub directions: f64,
 }
 
 /// `[eval]`
@@ -201,6 +214,9 @@ mod default {
     }
     pub(super) fn min_lr_ratio() -> f64 {
         0.1
+    }
+    pub(super) fn first_weight() -> f64 {
+        1.0
     }
     pub(super) fn clip_norm() -> f64 {
         1.0

@@ -23,6 +23,8 @@ pub struct StepSpec {
     pub lr: LrRecipe,
     /// Weights of the auxiliary losses.
     pub aux: AuxRecipe,
+    /// Weight of the first token after a fold among the text tokens.
+    pub first_weight: f64,
     /// Largest gradient norm.
     pub clip_norm: f64,
     /// The batch.
@@ -65,12 +67,18 @@ impl Plan {
             .map_or(stage.chunks, |entry| entry.chunks);
         let mut rng = Rng::new(&[self.seed, 0x6368_756e_6b73, number as u64, step]);
         let chunks = min + rng.below((max - min + 1) as u64) as usize;
+        let chunk_tokens = stage.chunk_tokens.map(|range| {
+            let mut rng = Rng::new(&[self.seed, 0x746f_6b65_6e73, number as u64, step]);
+            range.min + rng.below((range.max - range.min + 1) as u64) as usize
+        });
         let requests = (0..stage.batch as u64)
             .map(|i| {
                 let of_stage = step * stage.batch as u64 + i;
                 SampleRequest {
                     index: first_sample + of_stage,
                     chunks,
+                    chunk_tokens,
+                    shuffled: of_share(stage.shuffled_share, of_stage),
                     kind: kind(stage, of_stage),
                 }
             })
@@ -89,6 +97,7 @@ impl Plan {
             stage_step: step,
             lr,
             aux,
+            first_weight: stage.first_weight,
             clip_norm,
             requests,
         }
@@ -97,13 +106,16 @@ impl Plan {
 
 /// The kind of sample `i` of a stage: `ocr` samples are spread evenly, exactly in their share.
 fn kind(stage: &StageRecipe, i: u64) -> SampleKind {
-    let before = (i as f64 * stage.ocr_share).floor();
-    let after = ((i + 1) as f64 * stage.ocr_share).floor();
-    if stage.kind == SampleKind::Olm && after > before {
+    if stage.kind == SampleKind::Olm && of_share(stage.ocr_share, i) {
         SampleKind::Ocr
     } else {
         stage.kind
     }
+}
+
+/// Whether sample `i` is one of those that make up `share`, spread evenly.
+fn of_share(share: f64, i: u64) -> bool {
+    ((i + 1) as f64 * share).floor() > (i as f64 * share).floor()
 }
 
 #[cfg(test)]
@@ -153,6 +165,23 @@ mod tests {
         );
         assert!((2..=4).all(|n| later.iter().any(|c| c[0] == n)), "{later:?}");
         assert_eq!(plan, super::Plan::new(&Recipe::parse(RECIPE, "r.toml").unwrap()));
+    }
+
+    #[test]
+    fn short_chunks_and_shuffled_samples_are_drawn_as_asked() {
+        let text = RECIPE.replace(
+            "ocr_share = 0.3",
+            "chunk_tokens = [8, 12]\nshuffled_share = 0.25\nfirst_weight = 4.0",
+        );
+        let plan = Plan::new(&Recipe::parse(&text, "r.toml").unwrap());
+        let steps: Vec<StepSpec> = (10..30).map(|s| plan.step(s).unwrap()).collect();
+        let lengths: Vec<usize> = steps.iter().map(|s| s.requests[0].chunk_tokens.unwrap()).collect();
+        assert!(lengths.iter().all(|n| (8..=12).contains(n)));
+        assert!((8..=12).all(|n| lengths.contains(&n)), "{lengths:?}");
+        let shuffled = steps.iter().flat_map(|s| &s.requests).filter(|r| r.shuffled).count();
+        assert_eq!(shuffled, 15);
+        assert_eq!(steps[0].first_weight, 4.0);
+        assert_eq!(plan.step(0).unwrap().requests[0].chunk_tokens, None);
     }
 
     #[test]

@@ -171,11 +171,12 @@ proptest! {
             y: poison((rows * splits * head_dim4 * 4) as usize),
             stats: poison((rows * splits * 2) as usize),
         };
-        let tile = visual_attention::kernel(style).constant(if plain { "ROWS" } else { "LANES" });
+        let kernel = visual_attention::kernel(style);
+        let tiles = (queries * group).div_ceil(kernel.constant("ROWS"));
         let grid = |splits| if plain {
-            [(queries * group).div_ceil(tile), kv_heads, splits]
+            [tiles, kv_heads, splits]
         } else {
-            [rows.div_ceil(tile), splits, 1]
+            [(tiles * kv_heads * splits).div_ceil(kernel.constant("LANES")), 1, 1]
         };
         let whole = floats(visual_attention::call(style, params(1), bindings(1)), grid(1), Y);
         let parts = play(visual_attention::call(style, params(splits), bindings(splits)), grid(splits)).unwrap();
