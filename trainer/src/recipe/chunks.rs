@@ -24,7 +24,7 @@ impl<'de> Visitor<'de> for Either {
     type Value = ChunkRange;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of 1 or more, or [min, max]")
+        f.write_str("a number (of chunks, of tokens) of 1 or more, or [min, max]")
     }
 
     fn visit_i64<E: Error>(self, n: i64) -> Result<ChunkRange, E> {
