@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// An unknown preset, a folder that cannot be written.
-pub(crate) fn ensure(dir: &Path, name: &str) -> Result<PathBuf> {
+pub fn ensure(dir: &Path, name: &str) -> Result<PathBuf> {
     let config = preset(name).with_context(|| format!("no preset {name:?}: there are {}", PRESETS.join(", ")))?;
     let model = dir.join(name);
     if model.join("config.json").exists() {

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// Random ids and pages. The tokens say nothing, as the weights do not; the pages are *full*, so that every chunk costs
 /// its whole β and the measured ratio is K/β: real text leaves part of a page blank and costs less.
-pub(crate) struct Material {
+pub struct Material {
     random: ChaCha8Rng,
     vocab: u32,
     fold: FoldConfig,
@@ -20,7 +20,7 @@ impl Material {
     ///
     /// # Errors
     /// A text-only model.
-    pub(crate) fn new(config: &Config) -> Result<Self> {
+    pub fn new(config: &Config) -> Result<Self> {
         let fold = config.fold.clone().context("this preset cannot fold")?;
         let renderer = PageRenderer::new(&fold, FontStack::default());
         let vocab = u32::try_from(config.text.vocab_size).context("the vocabulary is too large")?;
@@ -33,12 +33,12 @@ impl Material {
     }
 
     /// `n` random token ids.
-    pub(crate) fn ids(&mut self, n: usize) -> Vec<u32> {
+    pub fn ids(&mut self, n: usize) -> Vec<u32> {
         (0..n).map(|_| self.random.random_range(0..self.vocab)).collect()
     }
 
     /// Draws the page of a chunk of `tokens` tokens, full in the proportion that the chunk is.
-    pub(crate) fn page(&mut self, tokens: usize) -> PageImage {
+    pub fn page(&mut self, tokens: usize) -> PageImage {
         let (columns, rows) = self.fold.cell_grid();
         let cells = (columns * rows * tokens).div_ceil(self.fold.chunk_tokens).max(1);
         let text = self.words(cells);
@@ -65,7 +65,7 @@ impl Material {
 
 /// Lengths of the chunks of a prompt of `tokens` tokens, and the tail that stays raw: a tail folds when it is longer
 /// than β (spec section 3).
-pub(crate) fn chunks(tokens: usize, fold: &FoldConfig) -> (Vec<usize>, usize) {
+pub fn chunks(tokens: usize, fold: &FoldConfig) -> (Vec<usize>, usize) {
     let mut chunks = vec![fold.chunk_tokens; tokens / fold.chunk_tokens];
     let tail = tokens % fold.chunk_tokens;
     if tail > fold.visual_tokens {

@@ -2,7 +2,7 @@
 
 /// Most resident memory that this process ever had, in bytes; `None` where the system does not say (it is Linux's
 /// `VmHWM`, and counts mapped files that were read).
-pub(crate) fn peak_bytes() -> Option<u64> {
+pub fn peak_bytes() -> Option<u64> {
     parse(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 

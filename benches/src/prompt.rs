@@ -1,6 +1,5 @@
 //! A long prompt: time to the first token, then decoding, folded or full.
 
-use crate::child::Mode;
 use crate::material::{Material, chunks};
 use anyhow::{Context, Result};
 use folio_engine::runner::{Logits, Runner, Want};
@@ -10,40 +9,45 @@ use std::time::Instant;
 /// Pages folded at once, as a session does it: it bounds memory.
 const PAGES_PER_BATCH: usize = 8;
 
+/// How the context is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Finished chunks become pages.
+    Folded,
+    /// Plain attention over all text.
+    Full,
+}
+
 /// What one run over the prompt gave.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct PromptRun {
+pub struct PromptRun {
     /// "folded" or "full".
-    pub(crate) context: Mode,
+    pub context: Mode,
     /// Seconds from the prompt's ids to the logits of the first new token: rendering, encoding and prefill.
-    pub(crate) first_token_s: f64,
+    pub first_token_s: f64,
     /// Slots held then.
-    pub(crate) prompt_slots: usize,
+    pub prompt_slots: usize,
     /// Seconds spent drawing the prompt's pages.
-    pub(crate) render_s: f64,
+    pub render_s: f64,
     /// Seconds spent in the vision encoder and aligner for the prompt.
-    pub(crate) encode_s: f64,
+    pub encode_s: f64,
     /// Tokens written after the prompt.
-    pub(crate) decoded_tokens: usize,
+    pub decoded_tokens: usize,
     /// Tokens a second over all of them, folds included.
-    pub(crate) decode_tokens_per_s: f64,
+    pub decode_tokens_per_s: f64,
     /// Seconds of decoding that went into folds.
-    pub(crate) decode_folds_s: f64,
+    pub decode_folds_s: f64,
     /// Folds while decoding.
-    pub(crate) decode_folds: usize,
+    pub decode_folds: usize,
     /// KV bytes held at the end.
-    pub(crate) kv_bytes: usize,
+    pub kv_bytes: usize,
     /// Most memory that the process ever held, loading included; bytes.
-    pub(crate) peak_bytes: Option<u64>,
+    pub peak_bytes: Option<u64>,
 }
 
 /// Reads a prompt of `prompt_tokens` random ids, then writes `decode_tokens` greedily.
-pub(crate) fn measure(
-    runner: &mut dyn Runner,
-    mode: Mode,
-    prompt_tokens: usize,
-    decode_tokens: usize,
-) -> Result<PromptRun> {
+pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode_tokens: usize) -> Result<PromptRun> {
     let config = runner.config().clone();
     let fold = config.fold.clone().context("this preset cannot fold")?;
     let mut material = Material::new(&config)?;
@@ -150,7 +154,7 @@ fn argmax(logits: &[f32]) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::child::stand_in::StandIn;
+    use crate::stand_in::StandIn;
 
     #[test]
     fn folded_holds_a_quarter_of_the_slots_and_folds_while_it_writes() {

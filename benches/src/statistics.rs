@@ -1,7 +1,7 @@
 //! Medians: a busy machine makes outliers, and only upwards.
 
 /// The middle value (the mean of the two middle ones for an even number); 0 without values.
-pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

@@ -12,19 +12,19 @@ const STEPS: usize = 32;
 
 /// Milliseconds of one step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct StepRun {
+pub struct StepRun {
     /// Slots held in the first case.
-    pub(crate) few_slots: usize,
+    pub few_slots: usize,
     /// Slots held in the second case.
-    pub(crate) many_slots: usize,
+    pub many_slots: usize,
     /// Median step with few slots; milliseconds.
-    pub(crate) few_ms: f64,
+    pub few_ms: f64,
     /// Median step with many slots; milliseconds.
-    pub(crate) many_ms: f64,
+    pub many_ms: f64,
 }
 
 /// Times single-token steps that end at 256 and at 4,096 slots (or the model's limit, if that is less), in turns.
-pub(crate) fn measure(runner: &mut dyn Runner, rounds: usize) -> Result<StepRun> {
+pub fn measure(runner: &mut dyn Runner, rounds: usize) -> Result<StepRun> {
     let limit = runner.config().text.max_position_embeddings;
     let (few_slots, many_slots) = (256, 4096.min(limit));
     ensure!(
@@ -74,7 +74,7 @@ fn steps_up_to(runner: &mut dyn Runner, material: &mut Material, slots: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::child::stand_in::StandIn;
+    use crate::stand_in::StandIn;
 
     #[test]
     fn ends_exactly_at_the_limit() {

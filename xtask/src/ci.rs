@@ -12,6 +12,6 @@ pub(crate) fn run() -> Result<()> {
     smoke::run()?;
     test::run(&test::Args {
         install: true,
-        rest: Vec::new(),
+        ..Default::default()
     })
 }

@@ -14,6 +14,10 @@ pub(crate) struct Args {
     /// Install missing programs that tests need (through apt-get).
     #[arg(long)]
     pub(crate) install: bool,
+    /// Only the tests of burn on wgpu with our kernels. They need an adapter and a build of many minutes (burn's GPU
+    /// backend), so the tests of the workspace, and CI, leave them out.
+    #[arg(long)]
+    pub(crate) burn_wgpu: bool,
     /// Passed on to `cargo test`: a name to filter by, `-p CRATE`, `-- --nocapture`, …
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) rest: Vec<String>,
@@ -42,6 +46,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
     let mut command = cargo_test();
+    if args.burn_wgpu {
+        command.args([
+            "-p",
+            "folio-engine",
+            "--features",
+            "burn-wgpu,flex",
+            "--test",
+            "burn_wgpu",
+        ]);
+        return counted(command.args(&args.rest), counts);
+    }
     // A package named by the caller replaces the workspace.
     let own_package = |arg: &String| arg.starts_with("-p") || arg.starts_with("--package");
     if !args.rest.iter().any(own_package) {

@@ -22,10 +22,13 @@ mod vist2;
 pub use build::Source;
 pub use forward::Hidden;
 pub use fused::{AttentionPlan, Fused, Prefix, Seen};
+#[cfg(feature = "burn-wgpu")]
+pub use fused::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain};
 pub use linear::Linear;
 pub use packed::{DocumentTokens, Packed, Target};
 pub use params::{named_params, visit_params};
 pub use runner::BurnRunner;
 #[cfg(feature = "flex")]
 pub use runner::load_cpu;
+pub use runner::open;
 pub use vist2::Vist2;

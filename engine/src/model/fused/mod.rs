@@ -3,7 +3,8 @@
 //! A plain tensor graph spends more time on the passes between matrix products than on the products (measured: a
 //! training step of `folio-nano` on `flex`, two cores, took five times its matmuls). [`Fused`] is a trait over
 //! `Backend` whose default bodies are plain tensor operations; the CPU backend replaces them by the kernels in
-//! [`cpu`], with their gradients, and every other backend takes the defaults.
+//! [`cpu`], with their gradients; with feature `burn-wgpu`, burn's wgpu backend runs our WGSL for attention over the KV
+//! and for folding; every other backend takes the defaults.
 
 #[cfg(feature = "flex")]
 mod cpu;
@@ -13,9 +14,15 @@ mod flex;
 mod flex_autodiff;
 mod plain;
 mod prefix;
+mod rows;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
+#[cfg(feature = "burn-wgpu")]
+mod wgpu;
 
+#[cfg(feature = "burn-wgpu")]
+pub use self::wgpu::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain};
+use crate::context::Span;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive, activation, backend::Backend};
 use std::sync::Arc;
@@ -98,6 +105,33 @@ pub trait Fused: Backend {
         _plan: &Arc<AttentionPlan>,
     ) -> Option<FloatTensor<Self>> {
         None
+    }
+
+    /// Whether a runner keeps its KV in rows, for the two operations below; else memory and open chunk have buffers of
+    /// their own, and [`Self::attend`] reads them.
+    const KV_IN_ROWS: bool = false;
+
+    /// Attention over KV rows: `q`, `[n, heads, head_dim]` (scaled), over `k` and `v`, `[rows, kv_heads × head_dim]`, to
+    /// `[n, heads, head_dim]`. Query `i` sees the rows of `spans[i]`, at least one.
+    fn attend_spans(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        spans: &[Span],
+    ) -> FloatTensor<Self> {
+        rows::attend_spans::<Self>(q, k, v, spans)
+    }
+
+    /// Moves `n` rows of `k` and `v`, `[rows, width]`, from row `from` on to row `to` on, as folding a page does; the
+    /// two places do not overlap.
+    fn move_rows(
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        from: usize,
+        to: usize,
+        n: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        rows::move_rows::<Self>(k, v, from, to, n)
     }
 
     /// Attention of new elements over KV buffers: `q`, `[n, heads, head_dim]` (scaled), to `[n, heads, head_dim]`. Every

@@ -2,13 +2,15 @@
 
 mod attend;
 mod encode;
-#[cfg(feature = "flex")]
 mod load;
+mod rows;
 
 use self::attend::attend;
 #[cfg(feature = "flex")]
 pub use self::load::load_cpu;
+pub use self::load::open;
 
+use self::rows::RowKv;
 use super::fused::Fused;
 use super::kv::{LayerKv, Rows};
 use super::rope::Rope;
@@ -36,6 +38,8 @@ pub struct BurnRunner<B: Backend> {
     config: Config,
     context: Context,
     kv: Vec<LayerKv<B>>,
+    /// In place of `kv` where the backend has [`Fused::KV_IN_ROWS`].
+    rows: Option<RowKv<B>>,
     device: B::Device,
     name: String,
 }
@@ -58,6 +62,7 @@ impl<B: Fused> BurnRunner<B> {
             config,
             context: Context::new(),
             kv: Vec::new(),
+            rows: None,
             device,
             name: name.into(),
         };
@@ -69,6 +74,11 @@ impl<B: Fused> BurnRunner<B> {
     fn run(&mut self, mut x: Tensor<B, 2>, positions: &[usize], into: Into) -> Tensor<B, 2> {
         let c = &self.config.text;
         let rope = Rope::new(positions, c.head_dim, c.rope_theta, &self.device);
+        if let Some(mut rows) = self.rows.take() {
+            let x = self.run_rows(&mut rows, x, &rope, into);
+            self.rows = Some(rows);
+            return x;
+        }
         let (memory, open) = (self.context.memory_slots(), self.context.open_slots());
         for (layer, kv) in self.model.language_model.model.layers.iter().zip(&mut self.kv) {
             x = layer.forward(x, &rope, |qkv| attend(qkv, kv, memory, open, into));
@@ -128,7 +138,9 @@ impl<B: Fused> Runner for BurnRunner<B> {
         let open = self.config.fold.as_ref().map_or(BLOCK, |f| f.chunk_tokens);
         let memory = FIRST_CAPACITY.min(c.max_position_embeddings);
         let rows = |n| Rows::new(c.num_key_value_heads, n, c.head_dim, &self.device);
-        self.kv = (0..c.num_hidden_layers)
+        self.rows = B::KV_IN_ROWS.then(|| RowKv::new(c.num_hidden_layers, memory, c.kv_size(), &self.device));
+        let split = if B::KV_IN_ROWS { 0 } else { c.num_hidden_layers };
+        self.kv = (0..split)
             .map(|_| LayerKv {
                 memory: rows(memory),
                 open: rows(open),
@@ -224,6 +236,9 @@ impl<B: Fused> Runner for BurnRunner<B> {
 
     fn evict(&mut self, n: usize) {
         let used = self.context.memory_slots();
+        if let Some(rows) = &mut self.rows {
+            rows.evict(n, used + self.context.open_slots());
+        }
         for kv in &mut self.kv {
             kv.memory.drop_front(n, used);
         }

@@ -6,17 +6,13 @@
 // A command line tool: stdout and stderr are what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-mod checkpoint;
 mod child;
-mod material;
-mod memory;
-mod prompt;
 mod report;
-mod statistics;
-mod steps;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use folio_benches::checkpoint;
+use folio_benches::prompt::Mode;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -88,7 +84,7 @@ fn headline(settings: &Settings) -> Result<()> {
     if settings.only != Some(Part::Steps) {
         let model = checkpoint::ensure(&dir, &settings.preset)?;
         for round in 1..=settings.rounds {
-            for context in [child::Mode::Folded, child::Mode::Full] {
+            for context in [Mode::Folded, Mode::Full] {
                 eprintln!("round {round} of {}: {context:?} context", settings.rounds);
                 report.prompt.push(child::prompt(&model, context, settings)?);
             }

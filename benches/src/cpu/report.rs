@@ -1,11 +1,10 @@
 //! The table and the JSON.
 
 use crate::Settings;
-use crate::child::Mode;
-use crate::prompt::PromptRun;
-use crate::statistics::median;
-use crate::steps::StepRun;
 use anyhow::Result;
+use folio_benches::prompt::{Mode, PromptRun};
+use folio_benches::statistics::median;
+use folio_benches::steps::StepRun;
 use serde_json::{Value, json};
 
 /// Everything that was measured.

@@ -1,27 +1,16 @@
 //! The measurements as processes of their own: this program calls itself.
 
 use crate::Settings;
-use crate::prompt::{self, PromptRun};
-use crate::steps::{self, StepRun};
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
+use folio_benches::prompt::{self, Mode, PromptRun};
+use folio_benches::steps::{self, StepRun};
 use folio_engine::config::Config;
 use folio_engine::model::load_cpu;
 use folio_engine::runner::Runner;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// How the context is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// Finished chunks become pages.
-    Folded,
-    /// Plain attention over all text.
-    Full,
-}
 
 /// One measurement; JSON on stdout.
 #[derive(Subcommand)]
@@ -111,91 +100,4 @@ fn spawn<T: DeserializeOwned>(what: &str, model: &Path, args: &[&str]) -> Result
         output.status
     );
     serde_json::from_slice(&output.stdout).with_context(|| format!("the measurement `{what}` gave no result"))
-}
-
-/// A runner that only keeps the books, to test the measurements with.
-#[cfg(test)]
-pub(crate) mod stand_in {
-    use folio_engine::config::{Config, preset};
-    use folio_engine::context::Context;
-    use folio_engine::page::{PageImage, Patches};
-    use folio_engine::runner::{Folded, Logits, Runner, Want};
-    use folio_engine::{Error, Result};
-
-    pub(crate) struct StandIn {
-        config: Config,
-        context: Context,
-    }
-
-    impl StandIn {
-        pub(crate) fn new() -> Self {
-            Self {
-                config: preset("folio-nano").expect("a preset"),
-                context: Context::new(),
-            }
-        }
-
-        fn logits(want: Want) -> Logits {
-            let data = if want == Want::Nothing {
-                Vec::new()
-            } else {
-                vec![0.0, 1.0]
-            };
-            Logits { data, vocab: 2 }
-        }
-    }
-
-    impl Runner for StandIn {
-        fn config(&self) -> &Config {
-            &self.config
-        }
-        fn context(&self) -> &Context {
-            &self.context
-        }
-        fn reset(&mut self) {
-            self.context = Context::new();
-        }
-        fn extend(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
-            let (slots, limit) = (
-                self.context.slots() + ids.len(),
-                self.config.text.max_position_embeddings,
-            );
-            if slots > limit {
-                return Err(Error::ContextFull { slots, limit });
-            }
-            self.context.extend(ids.len());
-            Ok(Self::logits(want))
-        }
-        fn fold(&mut self, pages: &[PageImage], want: Want) -> Result<Folded> {
-            let fold = self.config.fold.as_ref().expect("it folds");
-            let slots: Vec<usize> = pages.iter().map(|page| Patches::new(page, fold).slots).collect();
-            for &n in &slots {
-                self.context.fold(n);
-            }
-            Ok(Folded {
-                slots,
-                logits: Self::logits(want),
-                encode_s: 0.0,
-                prefill_s: 0.0,
-            })
-        }
-        fn keep_open(&mut self) {
-            self.context.keep_open();
-        }
-        fn drop_open(&mut self) {
-            self.context.drop_open();
-        }
-        fn evict(&mut self, n: usize) {
-            self.context.evict(n);
-        }
-        fn kv_bytes_per_slot(&self) -> usize {
-            1
-        }
-        fn weight_bytes(&self) -> usize {
-            0
-        }
-        fn device(&self) -> String {
-            "stand-in".to_owned()
-        }
-    }
 }
