@@ -2,6 +2,7 @@
 
 use crate::material::{Material, chunks};
 use anyhow::{Context, Result};
+use folio_engine::Wait;
 use folio_engine::runner::{Logits, Runner, Want};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -53,7 +54,7 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
     let mut material = Material::new(&config)?;
     warm_up(runner, &mut material, fold.chunk_tokens)?;
     // A document starts with BOS, raw (spec section 3).
-    runner.extend(&[config.bos_token_id], Want::Nothing)?;
+    runner.extend(&[config.bos_token_id], Want::Nothing).wait()?;
     runner.keep_open();
 
     let ids = material.ids(prompt_tokens);
@@ -66,7 +67,9 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
             let last = pieces.len().saturating_sub(1);
             let mut logits = Logits::default();
             for (i, piece) in pieces.enumerate() {
-                logits = runner.extend(piece, if i == last { Want::Last } else { Want::Nothing })?;
+                logits = runner
+                    .extend(piece, if i == last { Want::Last } else { Want::Nothing })
+                    .wait()?;
                 runner.keep_open();
             }
             logits
@@ -84,14 +87,14 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
                 } else {
                     Want::Nothing
                 };
-                let done = runner.fold(batch, want)?;
+                let done = runner.fold(batch, want).wait()?;
                 encode_s += done.encode_s;
                 logits = done.logits;
             }
             if tail == 0 {
                 logits
             } else {
-                let logits = runner.extend(&ids[ids.len() - tail..], Want::Last)?;
+                let logits = runner.extend(&ids[ids.len() - tail..], Want::Last).wait()?;
                 runner.keep_open();
                 logits
             }
@@ -104,13 +107,16 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
     let start = Instant::now();
     for _ in 0..decode_tokens {
         let id = argmax(logits.last())?;
-        logits = runner.extend(&[id], Want::Last)?;
+        logits = runner.extend(&[id], Want::Last).wait()?;
         if runner.context().open_slots() == fold.chunk_tokens {
             match mode {
                 Mode::Full => runner.keep_open(),
                 Mode::Folded => {
                     let folding = Instant::now();
-                    logits = runner.fold(&[material.page(fold.chunk_tokens)], Want::Last)?.logits;
+                    logits = runner
+                        .fold(&[material.page(fold.chunk_tokens)], Want::Last)
+                        .wait()?
+                        .logits;
                     decode_folds_s += folding.elapsed().as_secs_f64();
                     decode_folds += 1;
                 }
@@ -136,8 +142,8 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
 /// Touches every weight and starts the thread pool, then forgets.
 fn warm_up(runner: &mut dyn Runner, material: &mut Material, chunk_tokens: usize) -> Result<()> {
     let page = material.page(chunk_tokens);
-    runner.fold(&[page], Want::Last)?;
-    runner.extend(&material.ids(chunk_tokens), Want::Last)?;
+    runner.fold(&[page], Want::Last).wait()?;
+    runner.extend(&material.ids(chunk_tokens), Want::Last).wait()?;
     runner.reset();
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::material::Material;
 use crate::statistics::median;
 use anyhow::{Context, Result, ensure};
+use folio_engine::Wait;
 use folio_engine::runner::{Runner, Want};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -57,7 +58,7 @@ fn steps_up_to(runner: &mut dyn Runner, material: &mut Material, slots: usize) -
     let mut left = slots - STEPS;
     while left > 0 {
         let piece = left.min(chunk);
-        runner.extend(&material.ids(piece), Want::Nothing)?;
+        runner.extend(&material.ids(piece), Want::Nothing).wait()?;
         runner.keep_open();
         left -= piece;
     }
@@ -65,7 +66,7 @@ fn steps_up_to(runner: &mut dyn Runner, material: &mut Material, slots: usize) -
     ids.iter()
         .map(|&id| {
             let start = Instant::now();
-            runner.extend(&[id], Want::Last)?;
+            runner.extend(&[id], Want::Last).wait()?;
             Ok(start.elapsed().as_secs_f64() * 1e3)
         })
         .collect()

@@ -1,26 +1,22 @@
-//! A stopwatch that also exists where the standard clock does not (a browser's wasm).
+//! A stopwatch.
+
+// The standard clock; in a browser, whose wasm has none, `performance.now()`.
+use web_time::Instant;
 
 /// Seconds since [`Stopwatch::start`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch {
-    #[cfg(not(target_arch = "wasm32"))]
-    start: std::time::Instant,
+    start: Instant,
 }
 
 impl Stopwatch {
     /// Starts now.
     pub(crate) fn start() -> Self {
-        Self {
-            #[cfg(not(target_arch = "wasm32"))]
-            start: std::time::Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 
-    /// Seconds so far; 0 on wasm, where the page itself keeps time.
+    /// Seconds so far.
     pub(crate) fn seconds(&self) -> f64 {
-        #[cfg(not(target_arch = "wasm32"))]
-        return self.start.elapsed().as_secs_f64();
-        #[cfg(target_arch = "wasm32")]
-        0.0
+        self.start.elapsed().as_secs_f64()
     }
 }

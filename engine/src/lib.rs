@@ -14,8 +14,10 @@ pub mod gpu;
 #[cfg(feature = "burn")]
 pub mod model;
 pub mod page;
+mod pending;
 pub mod runner;
 pub mod session;
 pub mod text;
 
 pub use error::{Error, Result};
+pub use pending::{Pending, Wait, ready};

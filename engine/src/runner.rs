@@ -1,9 +1,9 @@
 //! The trait that every runner implements: what a session asks of a model.
 
-use crate::Result;
 use crate::config::Config;
 use crate::context::Context;
 use crate::page::PageImage;
+use crate::{Pending, ready};
 
 /// Which logits an operation computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +133,8 @@ pub struct KernelTime {
 }
 
 /// A model with one context. Positions and visibility are [`Context`]'s; the runner holds the matching KV.
+///
+/// What takes a device's time gives a [`Pending`] answer: await it, or outside a browser [`wait`](crate::Wait::wait) for it.
 pub trait Runner {
     /// The model's configuration.
     fn config(&self) -> &Config;
@@ -147,7 +149,7 @@ pub trait Runner {
     ///
     /// # Errors
     /// An id outside the vocabulary, a full context, logits that are not finite. The context is then unchanged.
-    fn extend(&mut self, ids: &[u32], want: Want) -> Result<Logits>;
+    fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits>;
 
     /// Folds the open chunk into `pages[0]`, then appends the other pages, each as a segment of its own.
     ///
@@ -156,39 +158,39 @@ pub trait Runner {
     ///
     /// # Errors
     /// A text-only model, a full context, logits that are not finite. The context is then unchanged.
-    fn fold(&mut self, pages: &[PageImage], want: Want) -> Result<Folded>;
+    fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded>;
 
     /// Draws from the logits that [`Want::Kept`] left on the device. `None`: this runner keeps none, or cannot do what is
     /// asked; the caller then draws from [`Self::kept_logits`].
     ///
     /// # Errors
     /// Logits that are not finite, a lost device.
-    fn draw(&mut self, _request: &DrawRequest<'_>) -> Result<Option<Drawn>> {
-        Ok(None)
+    fn draw<'a>(&'a mut self, _request: &'a DrawRequest<'_>) -> Pending<'a, Option<Drawn>> {
+        ready(Ok(None))
     }
 
     /// The logits that [`Want::Kept`] left on the device, `[1, vocab]`; empty when there are none.
     ///
     /// # Errors
     /// As [`Self::draw`].
-    fn kept_logits(&mut self) -> Result<Logits> {
-        Ok(Logits::default())
+    fn kept_logits(&mut self) -> Pending<'_, Logits> {
+        ready(Ok(Logits::default()))
     }
 
     /// After [`crate::Error::DeviceLost`]: gets a fresh device and forgets the context. `false`: this runner cannot.
     ///
     /// # Errors
     /// No device can be had, or the weights cannot be read again.
-    fn recover(&mut self) -> Result<bool> {
-        Ok(false)
+    fn recover(&mut self) -> Pending<'_, bool> {
+        ready(Ok(false))
     }
 
     /// Makes room for `slots` slots before they are needed.
     ///
     /// # Errors
     /// The device cannot hold so many.
-    fn reserve(&mut self, _slots: usize) -> Result<()> {
-        Ok(())
+    fn reserve(&mut self, _slots: usize) -> Pending<'_, ()> {
+        ready(Ok(()))
     }
 
     /// What the device has done so far, where it is counted.

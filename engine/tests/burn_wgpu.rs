@@ -7,6 +7,7 @@
 use burn::tensor::{Tensor, TensorData, TensorPrimitive, backend::Backend};
 use burn_flex::Flex;
 use burn_wgpu::WgpuDevice;
+use folio_engine::Wait;
 use folio_engine::checkpoint::init_tensor;
 use folio_engine::config::{
     AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig,
@@ -211,38 +212,40 @@ fn story<B: Fused>(config: &Config, device: B::Device) -> Vec<f32> {
     let mut runner = BurnRunner::new(model, device, "test");
     let ids = |n: u32, seed: u32| -> Vec<u32> { (0..n).map(|i| (i * 31 + seed * 17) % 90).collect() };
     let mut out = Vec::new();
-    runner.extend(&[0], Want::Nothing).unwrap();
+    runner.extend(&[0], Want::Nothing).wait().unwrap();
     runner.keep_open();
     // A prompt's pages, without their text; then a chunk token by token, folded while it is open.
     out.extend(
         runner
             .fold(&[page(config, 30), page(config, 9)], Want::Last)
+            .wait()
             .unwrap()
             .logits
             .data,
     );
     for id in ids(16, 1) {
-        out.extend(runner.extend(&[id], Want::Last).unwrap().data);
+        out.extend(runner.extend(&[id], Want::Last).wait().unwrap().data);
     }
-    out.extend(runner.fold(&[page(config, 40)], Want::Last).unwrap().logits.data);
+    out.extend(runner.fold(&[page(config, 40)], Want::Last).wait().unwrap().logits.data);
     // More text at once than splits are made of, some kept, some folded with two pages.
-    out.extend(runner.extend(&ids(70, 2), Want::All).unwrap().data);
+    out.extend(runner.extend(&ids(70, 2), Want::All).wait().unwrap().data);
     runner.keep_open();
-    out.extend(runner.extend(&ids(5, 3), Want::Last).unwrap().data);
+    out.extend(runner.extend(&ids(5, 3), Want::Last).wait().unwrap().data);
     out.extend(
         runner
             .fold(&[page(config, 20), page(config, 64)], Want::Last)
+            .wait()
             .unwrap()
             .logits
             .data,
     );
     for id in ids(4, 4) {
-        out.extend(runner.extend(&[id], Want::Last).unwrap().data);
+        out.extend(runner.extend(&[id], Want::Last).wait().unwrap().data);
     }
     // The controls: the oldest go, and a chunk is forgotten.
     runner.drop_open();
     runner.evict(9);
-    out.extend(runner.extend(&ids(3, 5), Want::All).unwrap().data);
+    out.extend(runner.extend(&ids(3, 5), Want::All).wait().unwrap().data);
     out
 }
 

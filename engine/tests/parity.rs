@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use burn_flex::Flex;
+use folio_engine::Wait;
 use folio_engine::checkpoint::init_tensor;
 use folio_engine::config::{
     AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig,
@@ -146,7 +147,7 @@ fn compare(config: &Config, specs: &[Spec], seed: u64) {
         // Token by token, then the rest in one block: both must agree with the whole document at once.
         let (single, block) = ids.split_at(ids.len() / 2);
         for part in single.chunks(1).chain((!block.is_empty()).then_some(block)) {
-            let logits = runner.extend(part, Want::All).unwrap();
+            let logits = runner.extend(part, Want::All).wait().unwrap();
             if let Some(before) = &last {
                 stepped.push(nll(before.last(), part[0]));
             }
@@ -154,7 +155,15 @@ fn compare(config: &Config, specs: &[Spec], seed: u64) {
             last = Some(logits);
         }
         match image {
-            Some(image) => last = Some(runner.fold(std::slice::from_ref(image), Want::Last).unwrap().logits),
+            Some(image) => {
+                last = Some(
+                    runner
+                        .fold(std::slice::from_ref(image), Want::Last)
+                        .wait()
+                        .unwrap()
+                        .logits,
+                )
+            }
             None if matches!(piece, Piece::Raw { .. }) => runner.keep_open(),
             None => {}
         }
@@ -229,14 +238,14 @@ fn pages_folded_in_one_batch_are_pages_folded_one_by_one() {
     let mut one = BurnRunner::new(model(&config, 3), Default::default(), "cpu");
     let mut all = BurnRunner::new(model(&config, 3), Default::default(), "cpu");
     for runner in [&mut one, &mut all] {
-        runner.extend(&[0], Want::Nothing).unwrap();
+        runner.extend(&[0], Want::Nothing).wait().unwrap();
         runner.keep_open();
     }
     let mut last = Logits::default();
     for page in &pages {
-        last = one.fold(std::slice::from_ref(page), Want::Last).unwrap().logits;
+        last = one.fold(std::slice::from_ref(page), Want::Last).wait().unwrap().logits;
     }
-    let batch = all.fold(&pages, Want::Last).unwrap();
+    let batch = all.fold(&pages, Want::Last).wait().unwrap();
     assert_eq!(one.context(), all.context());
     let worst = last
         .data
@@ -252,16 +261,16 @@ fn the_window_forgets_and_the_positions_go_on() {
     let config = config(TextModelType::Qwen3, AlignerKind::Tanh, false, true);
     let mut runner = BurnRunner::new(model(&config, 4), Default::default(), "cpu");
     let mut fresh = BurnRunner::new(model(&config, 4), Default::default(), "cpu");
-    runner.extend(&[0, 5, 9, 14, 20, 7], Want::Nothing).unwrap();
+    runner.extend(&[0, 5, 9, 14, 20, 7], Want::Nothing).wait().unwrap();
     runner.keep_open();
     runner.evict(4);
     assert_eq!((runner.context().slots(), runner.context().next_position()), (2, 6));
-    let kept = runner.extend(&[33], Want::Last).unwrap();
+    let kept = runner.extend(&[33], Want::Last).wait().unwrap();
     // The same tokens seen from the start give something else: the forgotten slots were worth something.
-    let whole = fresh.extend(&[0, 5, 9, 14, 20, 7, 33], Want::Last).unwrap();
+    let whole = fresh.extend(&[0, 5, 9, 14, 20, 7, 33], Want::Last).wait().unwrap();
     assert_ne!(kept.data, whole.data);
     runner.evict(2);
-    let alone = runner.extend(&[], Want::Nothing).unwrap();
+    let alone = runner.extend(&[], Want::Nothing).wait().unwrap();
     assert_eq!(alone.rows(), 0);
     assert_eq!(runner.context().slots(), 1);
 }
@@ -270,11 +279,11 @@ fn the_window_forgets_and_the_positions_go_on() {
 fn what_cannot_be_done_leaves_the_context_as_it_was() {
     let config = config(TextModelType::Qwen3, AlignerKind::Tanh, false, true);
     let mut runner = BurnRunner::new(model(&config, 5), Default::default(), "cpu");
-    runner.extend(&[0, 1, 2], Want::Nothing).unwrap();
+    runner.extend(&[0, 1, 2], Want::Nothing).wait().unwrap();
     let before = runner.context().clone();
-    let error = runner.extend(&[3, 90], Want::Last).unwrap_err().to_string();
+    let error = runner.extend(&[3, 90], Want::Last).wait().unwrap_err().to_string();
     assert!(error.contains("90") && error.contains("vocabulary"), "{error}");
-    let error = runner.extend(&[4; 298], Want::Last).unwrap_err().to_string();
+    let error = runner.extend(&[4; 298], Want::Last).wait().unwrap_err().to_string();
     assert!(error.contains("max_position_embeddings"), "{error}");
     assert_eq!(runner.context(), &before);
     let text_only = Config {
@@ -292,6 +301,6 @@ fn what_cannot_be_done_leaves_the_context_as_it_was() {
         "cpu",
     );
     let page = page(config.fold.as_ref().unwrap(), 10, Tint::White);
-    let error = runner.fold(&[page], Want::Last).unwrap_err().to_string();
+    let error = runner.fold(&[page], Want::Last).wait().unwrap_err().to_string();
     assert!(error.contains("text-only"), "{error}");
 }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use folio_engine::Wait;
 use folio_engine::session::{Event, FinishReason, Session, Stats};
 use indicatif::ProgressBar;
 
@@ -44,9 +45,9 @@ impl Listener {
         let (mut stats, mut shown, mut writing, mut prompt_pages) = (None, String::new(), false, 0usize);
         loop {
             if interrupt::asked() {
-                session.cancel();
+                session.cancel().wait();
             }
-            let Some(event) = session.next_event()? else {
+            let Some(event) = session.next_event().wait()? else {
                 anyhow::bail!("the session ended without a reason")
             };
             match event {
@@ -61,7 +62,7 @@ impl Listener {
                         self.end_reading(reading.take(), session, prompt_pages);
                     }
                     if !self.out.write(&text)? {
-                        session.cancel();
+                        session.cancel().wait();
                     }
                     shown += &text;
                 }

@@ -1,6 +1,7 @@
 //! The GPU runner against the burn runner: the same logits after every operation, and the same texts.
 
 use crate::adapter::{Adapter, each};
+use folio_engine::Wait;
 use folio_engine::checkpoint::{Checkpoint, Dtype, StoredType, convert, tensors, write};
 use folio_engine::config::Config;
 use folio_engine::gpu::{GpuRunner, Style};
@@ -80,7 +81,9 @@ fn stored_types_give_the_logits_of_the_burn_runner() {
             for (i, (name, folder)) in folders.iter().enumerate() {
                 let mut right = load_cpu(folder, &config, &mut |_| {}).unwrap();
                 let source = Box::new(Checkpoint::open(folder).unwrap());
-                let mut runner = GpuRunner::new(machine, &config, source, 0, &mut |_, _| {}).unwrap();
+                let mut runner = GpuRunner::new(machine, &config, source, 0, &mut |_, _| {})
+                    .wait()
+                    .unwrap();
                 let what = format!("{name}, {} ({style})", adapter.report.name);
                 let worst = follow(&mut runner, right.as_mut(), &random(&config, 200 + i as u64, 8), &what);
                 println!("{what}: off by {worst:e}");
@@ -124,6 +127,7 @@ fn on_bundled(adapter: &Adapter) -> GpuRunner<folio_engine::gpu::WgpuMachine> {
         0,
         &mut |_, _| {},
     )
+    .wait()
     .unwrap()
 }
 

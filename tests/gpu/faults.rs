@@ -1,6 +1,7 @@
 //! What happens when things go wrong: lost devices, too little memory, weights and adapters that compute nonsense.
 
 use crate::adapter::{Adapter, each};
+use folio_engine::Wait;
 use folio_engine::checkpoint::TensorSpec;
 use folio_engine::config::Config;
 use folio_engine::gpu::{Formula, GpuRunner, MemoryPlan, Style, WgpuMachine, self_test};
@@ -113,7 +114,7 @@ fn too_little_memory_is_refused_with_the_numbers_before_anything_is_made() {
                     ..Faults::default()
                 });
                 let machine = Faulty::new(adapter.open(Style::Serial), &control);
-                let runner = GpuRunner::new(machine, &config, models::source(&config, 1), 0, &mut |_, _| {});
+                let runner = GpuRunner::new(machine, &config, models::source(&config, 1), 0, &mut |_, _| {}).wait();
                 (runner, control)
             };
             let (refused, control) = open(plan.total() - 1);
@@ -140,9 +141,9 @@ fn too_little_memory_is_refused_with_the_numbers_before_anything_is_made() {
             assert_eq!(counts.kv_bytes, plan.kv);
             let created = control.state().created;
             // Growing over the limit is refused, too, and the context stays.
-            runner.extend(&vec![5; 1000], Want::Nothing).unwrap();
+            runner.extend(&vec![5; 1000], Want::Nothing).wait().unwrap();
             let before = runner.context().clone();
-            let error = runner.extend(&[6; 100], Want::Last).unwrap_err().to_string();
+            let error = runner.extend(&[6; 100], Want::Last).wait().unwrap_err().to_string();
             assert!(error.contains("MiB are there"), "{error}");
             assert_eq!((runner.context(), control.state().created), (&before, created));
         },
@@ -157,7 +158,7 @@ fn models_that_go_leave_nothing_behind() {
         let mut held = Vec::new();
         for _ in 0..10 {
             let mut runner = models::on(machine, &config, 1);
-            runner.extend(&[0, 1, 2], Want::Last).unwrap();
+            runner.extend(&[0, 1, 2], Want::Last).wait().unwrap();
             held.push((runner.counts().unwrap().buffers, runner.counts().unwrap().buffer_bytes));
             machine = runner.into_machine();
             let counts = folio_engine::gpu::Machine::counts(&machine);
@@ -178,7 +179,9 @@ fn with_nan(machine: WgpuMachine, tensor: &'static str, at: fn(&TensorSpec) -> u
         }
         values
     });
-    GpuRunner::new(machine, &config, Box::new(source), 0, &mut |_, _| {}).unwrap()
+    GpuRunner::new(machine, &config, Box::new(source), 0, &mut |_, _| {})
+        .wait()
+        .unwrap()
 }
 
 #[test]
@@ -186,12 +189,12 @@ fn weights_that_are_no_numbers_are_told() {
     each("weights_that_are_no_numbers_are_told", |adapter| {
         let mut runner = with_nan(adapter.open(Style::Serial), "model.norm.weight", |_| 7);
         for want in [Want::Last, Want::All] {
-            let error = runner.extend(&[0, 1], want).unwrap_err();
+            let error = runner.extend(&[0, 1], want).wait().unwrap_err();
             assert!(matches!(error, Error::NotFinite(_)), "{error}");
             assert_eq!(runner.context().slots(), 0);
         }
-        runner.extend(&[0, 1], Want::Kept).unwrap();
-        let error = runner.draw(&DrawRequest::greedy()).unwrap_err();
+        runner.extend(&[0, 1], Want::Kept).wait().unwrap();
+        let error = runner.draw(&DrawRequest::greedy()).wait().unwrap_err();
         assert!(matches!(error, Error::NotFinite(_)), "{error}");
     });
 }
@@ -243,11 +246,15 @@ fn an_error_leaves_the_context_as_it_was() {
 fn an_adapter_with_wrong_numerics_is_refused() {
     each("an_adapter_with_wrong_numerics_is_refused", |adapter| {
         let control = Control::default();
-        let (machine, worst) = self_test(Faulty::new(adapter.open(Style::Serial), &control)).unwrap();
+        let (machine, worst) = self_test(Faulty::new(adapter.open(Style::Serial), &control))
+            .wait()
+            .unwrap();
         assert!(worst < 1e-4, "off by {worst:e}");
         for by in [1.01, f32::NAN] {
             control.state().falsify = Some(by);
-            let error = self_test(Faulty::new(adapter.open(Style::Serial), &control)).unwrap_err();
+            let error = self_test(Faulty::new(adapter.open(Style::Serial), &control))
+                .wait()
+                .unwrap_err();
             let text = error.to_string();
             assert!(
                 text.contains("computes wrongly") || matches!(error, Error::NotFinite(_)),

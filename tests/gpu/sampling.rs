@@ -1,6 +1,7 @@
 //! Drawing on the GPU against the host's sampler: the same tokens with the same probabilities.
 
 use crate::adapter::each;
+use folio_engine::Wait;
 use folio_engine::gpu::Style;
 use folio_engine::runner::{DrawRequest, Runner, Want};
 use folio_engine::session::{Sampler, Sampling};
@@ -51,8 +52,8 @@ fn draws_have_the_probabilities_of_the_hosts_sampler() {
             machine = adapter.open(style);
             let mut runner = models::on(machine, &config, 4);
             let logits = {
-                runner.extend(&[0, 9], Want::Kept).unwrap();
-                runner.kept_logits().unwrap()
+                runner.extend(&[0, 9], Want::Kept).wait().unwrap();
+                runner.kept_logits().wait().unwrap()
             };
             for (sampling, recent, banned) in settings() {
                 let mut host = [0.0; 23];
@@ -63,7 +64,7 @@ fn draws_have_the_probabilities_of_the_hosts_sampler() {
                 let mut gpu = [0.0; 23];
                 for i in 0..GRID {
                     runner.reset();
-                    runner.extend(&[0, 9], Want::Kept).unwrap();
+                    runner.extend(&[0, 9], Want::Kept).wait().unwrap();
                     let request = DrawRequest {
                         repetition_penalty: sampling.repetition_penalty,
                         temperature: sampling.temperature,
@@ -74,7 +75,7 @@ fn draws_have_the_probabilities_of_the_hosts_sampler() {
                         banned,
                         uniform: (i as f32 + 0.5) / GRID as f32,
                     };
-                    gpu[runner.draw(&request).unwrap().unwrap().id as usize] += 1.0 / GRID as f64;
+                    gpu[runner.draw(&request).wait().unwrap().unwrap().id as usize] += 1.0 / GRID as f64;
                 }
                 for (id, (a, b)) in gpu.iter().zip(&host).enumerate() {
                     // The grid is exact to one step, the host's share to four standard deviations.

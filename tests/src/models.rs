@@ -1,5 +1,6 @@
 //! Tiny random models of every shape that a checkpoint can have.
 
+use folio_engine::Wait;
 use folio_engine::checkpoint::{TensorSpec, init_tensor};
 use folio_engine::config::{
     AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig,
@@ -198,5 +199,7 @@ pub fn source(config: &Config, seed: u64) -> Box<dyn TensorSource> {
 
 /// The runner over `machine` with [`weights`].
 pub fn on<M: Machine>(machine: M, config: &Config, seed: u64) -> GpuRunner<M> {
-    GpuRunner::new(machine, config, source(config, seed), 0, &mut |_, _| {}).unwrap()
+    GpuRunner::new(machine, config, source(config, seed), 0, &mut |_, _| {})
+        .wait()
+        .unwrap()
 }

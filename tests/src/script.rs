@@ -1,5 +1,6 @@
 //! What a runner can be asked to do, as data: two runners follow the same script and must say the same.
 
+use folio_engine::Wait;
 use folio_engine::config::Config;
 use folio_engine::page::{FontStack, PageImage, PageRenderer, Tint};
 use folio_engine::runner::{Logits, Runner, Want};
@@ -79,10 +80,13 @@ pub fn draw(config: &Config, pages: &[(String, Tint)]) -> Vec<PageImage> {
 pub fn apply(runner: &mut dyn Runner, op: &Op) -> folio_engine::Result<Logits> {
     let config = runner.config().clone();
     let (mut logits, want) = match op {
-        Op::Text(ids, want) => (runner.extend(ids, *want)?, *want),
+        Op::Text(ids, want) => (runner.extend(ids, *want).wait()?, *want),
         // A fold has the logits of its last visual token alone.
-        Op::Fold(pages, Want::All) => (runner.fold(&draw(&config, pages), Want::Last)?.logits, Want::Last),
-        Op::Fold(pages, want) => (runner.fold(&draw(&config, pages), *want)?.logits, *want),
+        Op::Fold(pages, Want::All) => (
+            runner.fold(&draw(&config, pages), Want::Last).wait()?.logits,
+            Want::Last,
+        ),
+        Op::Fold(pages, want) => (runner.fold(&draw(&config, pages), *want).wait()?.logits, *want),
         other => {
             match other {
                 Op::Keep => runner.keep_open(),
@@ -94,7 +98,7 @@ pub fn apply(runner: &mut dyn Runner, op: &Op) -> folio_engine::Result<Logits> {
         }
     };
     if want == Want::Kept && logits.data.is_empty() {
-        logits = runner.kept_logits()?;
+        logits = runner.kept_logits().wait()?;
     }
     Ok(logits)
 }

@@ -1,6 +1,7 @@
 //! Whole sessions, told token by token.
 
 use folio_engine::Result;
+use folio_engine::Wait;
 use folio_engine::page::FontStack;
 use folio_engine::runner::Runner;
 use folio_engine::session::{ContextMode, Event, PartKind, Sampling, Session, Settings};
@@ -61,7 +62,7 @@ pub fn tell(
     let mut session = Session::new(runner, tokenizer.clone(), FontStack::embedded(), mode, settings)?;
     session.push(PartKind::Prompt, tokenizer.encode(prompt)?)?;
     let mut story = Story::default();
-    while let Some(event) = session.next_event()? {
+    while let Some(event) = session.next_event().wait()? {
         heard(&event);
         match event {
             Event::Token { id, logprob, .. } => {

@@ -1,6 +1,7 @@
 //! A bare wgpu device that times launches: no runtime in between.
 
 use anyhow::{Context, Result, ensure};
+use folio_engine::Wait;
 use folio_shaders::Access;
 use std::time::Instant;
 
@@ -17,18 +18,6 @@ pub(crate) struct Launch {
     pub(crate) grid: [u32; 3],
 }
 
-/// Waits for what wgpu has ready at once outside a browser.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let mut future = std::pin::pin!(future);
-    loop {
-        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        std::thread::yield_now();
-    }
-}
-
 impl Device {
     /// A device on the adapter whose name begins `name`.
     ///
@@ -36,16 +25,18 @@ impl Device {
     /// There is none.
     pub(crate) fn open(name: &str) -> Result<Self> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-        let adapters = block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+        let adapters = instance.enumerate_adapters(wgpu::Backends::all()).wait();
         let adapter = adapters
             .iter()
             .find(|adapter| name.starts_with(&adapter.get_info().name))
             .with_context(|| format!("there is no adapter {name}"))?;
-        let (device, queue) = block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-            required_features: adapter.features() & wgpu::Features::SUBGROUP,
-            required_limits: adapter.limits(),
-            ..Default::default()
-        }))?;
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                required_features: adapter.features() & wgpu::Features::SUBGROUP,
+                required_limits: adapter.limits(),
+                ..Default::default()
+            })
+            .wait()?;
         Ok(Self { device, queue })
     }
 

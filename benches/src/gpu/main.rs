@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use folio_benches::checkpoint;
 use folio_benches::prompt::{self, Mode};
+use folio_engine::Wait;
 use folio_engine::config::Config;
 use folio_engine::gpu::{GpuRunner, Machine, Style, WgpuMachine};
 use folio_engine::runner::Runner;
@@ -195,14 +196,14 @@ fn kernels(cli: &Cli, dir: &Path, config: &Config) -> Result<Kernels> {
     let mut decode = runtimes::ours(dir, config, cli.style, true)?;
     let before = times(&decode);
     for &id in &ids[..8] {
-        decode.extend(&[id], folio_engine::runner::Want::Kept)?;
-        decode.draw(&folio_engine::runner::DrawRequest::greedy())?;
+        decode.extend(&[id], folio_engine::runner::Want::Kept).wait()?;
+        decode.draw(&folio_engine::runner::DrawRequest::greedy()).wait()?;
     }
     let decoding = since(&before, times(&decode));
     drop(decode);
     let mut prefill = runtimes::ours(dir, config, cli.style, true)?;
     let before = times(&prefill);
-    prefill.extend(&ids, folio_engine::runner::Want::Last)?;
+    prefill.extend(&ids, folio_engine::runner::Want::Last).wait()?;
     Ok(vec![
         ("decode, 8 tokens", decoding),
         ("prefill", since(&before, times(&prefill))),

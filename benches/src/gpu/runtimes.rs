@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use burn_wgpu::graphics::AutoGraphicsApi;
 use burn_wgpu::{RuntimeOptions, WgpuDevice, init_setup};
+use folio_engine::Wait;
 use folio_engine::config::Config;
 use folio_engine::gpu::{AdapterReport, GpuOptions, GpuRunner, Style, WgpuMachine, load_gpu};
 use folio_engine::model::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain, Fused, open};
@@ -108,7 +109,7 @@ impl Runtime {
     pub(crate) fn start(&mut self) -> Result<()> {
         self.runner.reset();
         let bos = self.runner.config().bos_token_id;
-        self.runner.extend(&[bos], Want::Nothing)?;
+        self.runner.extend(&[bos], Want::Nothing).wait()?;
         self.runner.keep_open();
         Ok(())
     }
@@ -128,8 +129,8 @@ impl Runtime {
 
     /// Writes one token after `id`: the likeliest.
     pub(crate) fn step(&mut self, id: u32) -> Result<u32> {
-        let logits = self.runner.extend(&[id], Want::Kept)?;
-        if let Some(drawn) = self.runner.draw(&DrawRequest::greedy())? {
+        let logits = self.runner.extend(&[id], Want::Kept).wait()?;
+        if let Some(drawn) = self.runner.draw(&DrawRequest::greedy()).wait()? {
             return Ok(drawn.id);
         }
         let best = logits.last().iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));

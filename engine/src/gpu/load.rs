@@ -4,7 +4,7 @@ use super::{AdapterReport, Formula, GpuOptions, GpuRunner, Machine, WgpuMachine}
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::session::self_test as known;
-use crate::{Error, Result};
+use crate::{Error, Result, Wait};
 use std::path::Path;
 
 /// Opens the checkpoint in `dir` on the best GPU, with room for `slots` slots at first.
@@ -22,15 +22,15 @@ pub fn load_gpu(
 ) -> Result<GpuRunner<WgpuMachine>> {
     let checkpoint = Checkpoint::open(dir)?;
     checkpoint.check(config)?;
-    let machine = super::runner::block_on(WgpuMachine::open(options.clone()))?;
+    let machine = WgpuMachine::open(options.clone()).wait()?;
     progress("testing the GPU", 0.0);
-    let machine = tested(machine)?;
-    GpuRunner::new(machine, config, Box::new(checkpoint), slots, progress)
+    let machine = tested(machine).wait()?;
+    GpuRunner::new(machine, config, Box::new(checkpoint), slots, progress).wait()
 }
 
 /// Whether this computer has a GPU that is not a CPU in disguise.
 pub fn has_gpu() -> bool {
-    let adapters = super::runner::block_on(WgpuMachine::adapters());
+    let adapters = WgpuMachine::adapters().wait();
     adapters
         .iter()
         .any(|adapter| !adapter.software && adapter.lacks.is_none())
@@ -38,14 +38,14 @@ pub fn has_gpu() -> bool {
 
 /// Every adapter of this computer, and what the known-answer test says of it: the largest deviation, or the error.
 pub fn adapters() -> Vec<(AdapterReport, Result<f32>)> {
-    let list = super::runner::block_on(WgpuMachine::adapters());
+    let list = WgpuMachine::adapters().wait();
     let test = |index| {
         let options = GpuOptions {
             allow_software: true,
             ..GpuOptions::default()
         };
-        let machine = super::runner::block_on(WgpuMachine::open_at(index, options))?;
-        self_test(machine).map(|(_, worst)| worst)
+        let machine = WgpuMachine::open_at(index, options).wait()?;
+        self_test(machine).wait().map(|(_, worst)| worst)
     };
     list.into_iter()
         .enumerate()
@@ -57,17 +57,24 @@ pub fn adapters() -> Vec<(AdapterReport, Result<f32>)> {
 ///
 /// # Errors
 /// It computes wrongly, or not at all.
-pub fn self_test<M: Machine>(machine: M) -> Result<(M, f32)> {
+pub async fn self_test<M: Machine>(machine: M) -> Result<(M, f32)> {
     let config = known::config();
-    let mut runner = GpuRunner::new(machine, &config, Box::new(Formula(known::weights)), 0, &mut |_, _| {})?;
-    let worst = known::check(&mut runner)?;
+    let mut runner = GpuRunner::new(machine, &config, Box::new(Formula(known::weights)), 0, &mut |_, _| {}).await?;
+    let worst = known::check(&mut runner).await?;
     Ok((runner.into_machine(), worst))
 }
 
-fn tested(machine: WgpuMachine) -> Result<WgpuMachine> {
+/// The machine, if it passes the known-answer test.
+///
+/// # Errors
+/// It computes wrongly, or not at all.
+pub async fn tested(machine: WgpuMachine) -> Result<WgpuMachine> {
     let name = machine.report().name.clone();
-    self_test(machine).map(|(machine, _)| machine).map_err(|e| match e {
-        Error::Invalid { what, .. } => Error::Gpu(format!("{name}: known-answer test {what}. Use --device cpu")),
-        e => e,
-    })
+    self_test(machine)
+        .await
+        .map(|(machine, _)| machine)
+        .map_err(|e| match e {
+            Error::Invalid { what, .. } => Error::Gpu(format!("{name}: known-answer test {what}. Use --device cpu")),
+            e => e,
+        })
 }

@@ -26,7 +26,7 @@ mod wgpu_machine;
 
 pub use adapter::AdapterReport;
 pub use folio_shaders::Style;
-pub use load::{adapters, has_gpu, load_gpu, self_test};
+pub use load::{adapters, has_gpu, load_gpu, self_test, tested};
 pub use machine::{Counts, KernelTime, Limits, Machine, Slice};
 pub use plan::MemoryPlan;
 pub use recording::{Buffer, Dispatch, Recording, Write};

@@ -13,7 +13,7 @@ use crate::config::{Config, FoldConfig};
 use crate::context::Context;
 use crate::page::{PageImage, Patches};
 use crate::runner::{DrawRequest, Drawn, Folded, Logits, Runner, Want};
-use crate::{Error, Result};
+use crate::{Error, Pending, Result};
 use folio_shaders::KERNELS;
 
 /// Slots that the KV holds at first, unless more are asked for.
@@ -36,7 +36,7 @@ impl<M: Machine> GpuRunner<M> {
     ///
     /// # Errors
     /// A model that the machine cannot hold or compute (with the numbers), files that are damaged, a lost device.
-    pub fn new(
+    pub async fn new(
         mut machine: M,
         config: &Config,
         source: Box<dyn TensorSource>,
@@ -45,7 +45,7 @@ impl<M: Machine> GpuRunner<M> {
     ) -> Result<Self> {
         let slots = slots.max(FIRST_SLOTS.min(config.text.max_position_embeddings));
         MemoryPlan::new(config, source.as_ref(), slots)?.check(config, &machine.limits())?;
-        let program = build(&mut machine, config, source.as_ref(), slots, progress)?;
+        let program = build(&mut machine, config, source.as_ref(), slots, progress).await?;
         Ok(Self {
             machine,
             program,
@@ -70,16 +70,16 @@ impl<M: Machine> GpuRunner<M> {
     }
 
     /// Plays what is pending, and reads.
-    fn flush(&mut self, read: Option<Slice>) -> Result<Vec<u8>> {
+    async fn flush(&mut self, read: Option<Slice>) -> Result<Vec<u8>> {
         if self.pending.is_empty() && read.is_none() {
             return Ok(Vec::new());
         }
         let recording = std::mem::take(&mut self.pending);
-        block_on(self.machine.run(&recording, read))
+        self.machine.run(&recording, read).await
     }
 
     /// Room for `rows` KV rows.
-    fn make_room(&mut self, rows: usize) -> Result<()> {
+    async fn make_room(&mut self, rows: usize) -> Result<()> {
         if rows <= self.program.kv.slots {
             return Ok(());
         }
@@ -91,7 +91,7 @@ impl<M: Machine> GpuRunner<M> {
             slots = rows;
             plan(slots)?.check(config, &self.machine.limits())?;
         }
-        self.flush(None)?;
+        self.flush(None).await?;
         self.program
             .kv
             .grow(&mut self.machine, &self.program.config.text, slots)
@@ -107,7 +107,7 @@ impl<M: Machine> GpuRunner<M> {
     }
 
     /// Records the logits of the last `rows` rows of a batch of `n`, and reads them where they are wanted.
-    fn logits(&mut self, n: usize, want: Want, what: &str) -> Result<Vec<f32>> {
+    async fn logits(&mut self, n: usize, want: Want, what: &str) -> Result<Vec<f32>> {
         let vocab = self.program.config.text.vocab_size;
         let (mut row, mut all) = (n - 1, Vec::new());
         match want {
@@ -123,11 +123,12 @@ impl<M: Machine> GpuRunner<M> {
         while row < n {
             let rows = (n - row).min(LOGIT_ROWS);
             let buffer = self.program.logits(&mut self.pending, row, rows);
-            let bytes = self.flush(Some(Slice {
+            let slice = Slice {
                 buffer,
                 offset: 0,
                 bytes: 4 * (rows * vocab) as u64,
-            }))?;
+            };
+            let bytes = self.flush(Some(slice)).await?;
             all.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
             row += rows;
         }
@@ -137,21 +138,21 @@ impl<M: Machine> GpuRunner<M> {
         }
     }
 
-    fn try_extend(&mut self, ids: &[u32], want: Want) -> Result<Vec<f32>> {
+    async fn try_extend(&mut self, ids: &[u32], want: Want) -> Result<Vec<f32>> {
         let batch = batch_rows(&self.program.config);
         let blocks = ids.len().div_ceil(batch);
         let mut all = Vec::new();
         for (i, block) in ids.chunks(batch).enumerate() {
-            self.flush(None)?;
+            self.flush(None).await?;
             let step = self.context.extend_step(block.len());
-            self.make_room(step.row + block.len())?;
+            self.make_room(step.row + block.len()).await?;
             self.program.text(&mut self.pending, block, &step);
             self.context.extend(block.len());
             let wanted = match want {
                 Want::Last | Want::Kept if i + 1 < blocks => Want::Nothing,
                 want => want,
             };
-            all.extend(self.logits(block.len(), wanted, "after text")?);
+            all.extend(self.logits(block.len(), wanted, "after text").await?);
         }
         Ok(all)
     }
@@ -174,16 +175,16 @@ impl<M: Machine> GpuRunner<M> {
     }
 
     /// Waits until everything recorded is done.
-    fn settle(&mut self) -> Result<()> {
+    async fn settle(&mut self) -> Result<()> {
         let read = Slice {
             buffer: self.program.scratch.unused,
             offset: 0,
             bytes: 4,
         };
-        self.flush(Some(read)).map(drop)
+        self.flush(Some(read)).await.map(drop)
     }
 
-    fn try_fold(&mut self, pages: &[PageImage], fold: &FoldConfig, want: Want) -> Result<Folded> {
+    async fn try_fold(&mut self, pages: &[PageImage], fold: &FoldConfig, want: Want) -> Result<Folded> {
         let (slots, batches) = self.batches(pages, fold);
         let total: usize = slots.iter().sum();
         // Without `visual_sees_text` the text is given up before the visual tokens come.
@@ -199,24 +200,24 @@ impl<M: Machine> GpuRunner<M> {
             ..Folded::default()
         };
         for (i, batch) in batches.into_iter().enumerate() {
-            self.flush(None)?;
+            self.flush(None).await?;
             let (pages, slots) = (&pages[batch.clone()], &slots[batch]);
             let n: usize = slots.iter().sum();
-            self.make_room(self.context.fold_rows(slots))?;
+            self.make_room(self.context.fold_rows(slots)).await?;
             let (step, commit) = self.context.fold_step(slots, fold.visual_sees_text);
             // Waiting twice per batch is what telling encoder and decoder apart costs: microseconds, once a page.
             let start = Stopwatch::start();
             if let Some(vision) = &self.program.weights.vision {
                 self.program.encode(&mut self.pending, fold, vision, pages, slots);
             }
-            self.settle()?;
+            self.settle().await?;
             folded.encode_s += start.seconds();
             let start = Stopwatch::start();
             self.program.blocks(&mut self.pending, &step);
-            self.settle()?;
+            self.settle().await?;
             folded.prefill_s += start.seconds();
             let wanted = if i == last { want } else { Want::Nothing };
-            folded.logits.data = self.logits(n, wanted, "after folding a page")?;
+            folded.logits.data = self.logits(n, wanted, "after folding a page").await?;
             // Only now: until its logits are known to be numbers, the page must not stand where the text stood.
             if let Some(commit) = commit {
                 self.program.commit(&mut self.pending, &commit);
@@ -230,12 +231,12 @@ impl<M: Machine> GpuRunner<M> {
     }
 
     /// Runs `f`; when it fails, the context is what it was.
-    fn guarded<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    async fn guarded<T>(&mut self, f: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
         // What earlier calls recorded is theirs: it is played whatever becomes of this one.
-        self.flush(None)?;
+        self.flush(None).await?;
         let before = self.context.clone();
         self.kept = false;
-        let result = f(self);
+        let result = f(self).await;
         if result.is_err() {
             self.context = before;
             self.pending = Recording::default();
@@ -244,14 +245,14 @@ impl<M: Machine> GpuRunner<M> {
     }
 }
 
-fn build<M: Machine>(
+async fn build<M: Machine>(
     machine: &mut M,
     config: &Config,
     source: &dyn TensorSource,
     slots: usize,
     progress: &mut dyn FnMut(&str, f32),
 ) -> Result<Program> {
-    let weights = Weights::load(machine, config, source, &mut |share| progress("loading", share))?;
+    let weights = Weights::load(machine, config, source, &mut |share| progress("loading", share)).await?;
     let half = config.text.head_dim / 2;
     let program = Program {
         weights,
@@ -266,18 +267,6 @@ fn build<M: Machine>(
     let kernels: Vec<_> = program.kernels().into_iter().map(|i| &KERNELS[i]).collect();
     machine.prepare(&kernels, &mut |share| progress("compiling", share))?;
     Ok(program)
-}
-
-/// Waits for a future of a machine outside a browser, where it is ready at once.
-pub(super) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(output) => return output,
-            std::task::Poll::Pending => std::thread::yield_now(),
-        }
-    }
 }
 
 impl<M: Machine> Runner for GpuRunner<M> {
@@ -295,68 +284,83 @@ impl<M: Machine> Runner for GpuRunner<M> {
         self.context = Context::new();
     }
 
-    fn extend(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
-        let vocab = self.program.config.text.vocab_size;
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
-            return Err(Error::Argument(format!(
-                "token id {id} is outside the vocabulary (0 to {})",
-                vocab - 1
-            )));
-        }
-        self.check_room(ids.len())?;
-        let data = self.guarded(|runner| runner.try_extend(ids, want))?;
-        Ok(Logits { data, vocab })
-    }
-
-    fn fold(&mut self, pages: &[PageImage], want: Want) -> Result<Folded> {
-        let Some(fold) = self.program.config.fold.clone() else {
-            return Err(crate::session::cannot_fold());
-        };
-        self.guarded(|runner| runner.try_fold(pages, &fold, want))
-    }
-
-    fn draw(&mut self, request: &DrawRequest<'_>) -> Result<Option<Drawn>> {
-        if !self.kept || !Program::can_draw(request) {
-            return Ok(None);
-        }
-        self.program.draw(&mut self.pending, request);
-        let bytes = self.flush(Some(Slice {
-            buffer: self.program.scratch.sampled,
-            offset: 0,
-            bytes: Draw::BYTES,
-        }))?;
-        // A token is drawn once from what a call left; the next call leaves its own.
-        self.kept = false;
-        decode_draw(&bytes).map(Some)
-    }
-
-    fn kept_logits(&mut self) -> Result<Logits> {
-        let vocab = self.program.config.text.vocab_size;
-        if !self.kept {
-            return Ok(Logits::default());
-        }
-        let bytes = self.flush(Some(Slice {
-            buffer: self.program.scratch.logits,
-            offset: 0,
-            bytes: 4 * vocab as u64,
-        }))?;
-        Ok(Logits {
-            data: bytemuck::pod_collect_to_vec(&bytes),
-            vocab,
+    fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
+        Box::pin(async move {
+            let vocab = self.program.config.text.vocab_size;
+            if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
+                return Err(Error::Argument(format!(
+                    "token id {id} is outside the vocabulary (0 to {})",
+                    vocab - 1
+                )));
+            }
+            self.check_room(ids.len())?;
+            let data = self.guarded(async |runner| runner.try_extend(ids, want).await).await?;
+            Ok(Logits { data, vocab })
         })
     }
 
-    fn recover(&mut self) -> Result<bool> {
-        block_on(self.machine.renew())?;
-        let (config, slots) = (self.program.config.clone(), self.program.kv.slots);
-        self.program = build(&mut self.machine, &config, self.source.as_ref(), slots, &mut |_, _| {})?;
-        self.reset();
-        Ok(true)
+    fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
+        Box::pin(async move {
+            let Some(fold) = self.program.config.fold.clone() else {
+                return Err(crate::session::cannot_fold());
+            };
+            self.guarded(async |runner| runner.try_fold(pages, &fold, want).await)
+                .await
+        })
     }
 
-    fn reserve(&mut self, slots: usize) -> Result<()> {
-        let limit = self.program.config.text.max_position_embeddings;
-        self.make_room(slots.min(limit))
+    fn draw<'a>(&'a mut self, request: &'a DrawRequest<'_>) -> Pending<'a, Option<Drawn>> {
+        Box::pin(async move {
+            if !self.kept || !Program::can_draw(request) {
+                return Ok(None);
+            }
+            self.program.draw(&mut self.pending, request);
+            let slice = Slice {
+                buffer: self.program.scratch.sampled,
+                offset: 0,
+                bytes: Draw::BYTES,
+            };
+            let bytes = self.flush(Some(slice)).await?;
+            // A token is drawn once from what a call left; the next call leaves its own.
+            self.kept = false;
+            decode_draw(&bytes).map(Some)
+        })
+    }
+
+    fn kept_logits(&mut self) -> Pending<'_, Logits> {
+        Box::pin(async move {
+            let vocab = self.program.config.text.vocab_size;
+            if !self.kept {
+                return Ok(Logits::default());
+            }
+            let slice = Slice {
+                buffer: self.program.scratch.logits,
+                offset: 0,
+                bytes: 4 * vocab as u64,
+            };
+            let bytes = self.flush(Some(slice)).await?;
+            Ok(Logits {
+                data: bytemuck::pod_collect_to_vec(&bytes),
+                vocab,
+            })
+        })
+    }
+
+    fn recover(&mut self) -> Pending<'_, bool> {
+        Box::pin(async move {
+            self.machine.renew().await?;
+            let (config, slots) = (self.program.config.clone(), self.program.kv.slots);
+            self.program = build(&mut self.machine, &config, self.source.as_ref(), slots, &mut |_, _| {}).await?;
+            self.reset();
+            Ok(true)
+        })
+    }
+
+    fn reserve(&mut self, slots: usize) -> Pending<'_, ()> {
+        Box::pin(async move {
+            let limit = self.program.config.text.max_position_embeddings;
+            self.make_room(slots.min(limit)).await
+        })
     }
 
     fn counts(&self) -> Option<Counts> {

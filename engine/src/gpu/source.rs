@@ -1,7 +1,7 @@
 //! Where weights come from: a checkpoint, or a formula in tests.
 
-use crate::Result;
 use crate::checkpoint::{Checkpoint, StoredType, TensorSpec};
+use crate::{Pending, Result, ready};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -12,6 +12,14 @@ pub trait TensorSource {
     /// # Errors
     /// The tensor is missing or of another shape.
     fn stored_type(&self, spec: &TensorSpec) -> Result<StoredType>;
+
+    /// Waits until the tensor can be read: weights may still be on their way.
+    ///
+    /// # Errors
+    /// They will not come.
+    fn arrived<'a>(&'a self, _spec: &'a TensorSpec) -> Pending<'a, ()> {
+        ready(Ok(()))
+    }
 
     /// The stored bytes of some rows (of the first dimension).
     ///

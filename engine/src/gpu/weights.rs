@@ -88,7 +88,7 @@ impl Weights {
     ///
     /// # Errors
     /// What `source` gives; a machine without room; shapes that the kernels cannot do.
-    pub(super) fn load<M: Machine>(
+    pub(super) async fn load<M: Machine>(
         machine: &mut M,
         config: &Config,
         source: &dyn TensorSource,
@@ -107,16 +107,18 @@ impl Weights {
             source,
             specs: list.into_iter().map(|spec| (spec.name.clone(), spec)).collect(),
         };
-        let mut weights = loader.all(config)?;
+        let mut weights = loader.all(config).await?;
         weights.bytes = loader.up.machine.counts().buffer_bytes - before;
         Ok(weights)
     }
 }
 
 impl<M: Machine> Loader<'_, '_, M> {
-    fn all(&mut self, config: &Config) -> Result<Weights> {
+    async fn all(&mut self, config: &Config) -> Result<Weights> {
         let (text, prefix) = (&config.text, text_prefix(config));
-        let embed = self.matrix(&[&format!("{prefix}model.embed_tokens.weight")], false)?;
+        let embed = self
+            .matrix(&[&format!("{prefix}model.embed_tokens.weight")], false)
+            .await?;
         let mut layers = Vec::with_capacity(text.num_hidden_layers);
         for i in 0..text.num_hidden_layers {
             let at = format!("{prefix}model.layers.{i}.");
@@ -124,61 +126,71 @@ impl<M: Machine> Loader<'_, '_, M> {
             let head_norms = ["q", "k"].map(|name| format!("{at}self_attn.{name}_norm.weight"));
             let gate_up = ["gate", "up"].map(|name| format!("{at}mlp.{name}_proj.weight"));
             layers.push(DecoderLayer {
-                input_norm: self.vector(&[&format!("{at}input_layernorm.weight")])?,
-                qkv: self.linear(&qkv.each_ref().map(String::as_str), text.qkv_bias())?,
+                input_norm: self.vector(&[&format!("{at}input_layernorm.weight")]).await?,
+                qkv: self
+                    .linear(&qkv.each_ref().map(String::as_str), text.qkv_bias())
+                    .await?,
                 head_norms: match text.qk_norm() {
-                    true => Some(self.vector(&head_norms.each_ref().map(String::as_str))?),
+                    true => Some(self.vector(&head_norms.each_ref().map(String::as_str)).await?),
                     false => None,
                 },
-                o: self.linear(&[&format!("{at}self_attn.o_proj")], false)?,
-                post_norm: self.vector(&[&format!("{at}post_attention_layernorm.weight")])?,
-                gate_up: self.matrix(&gate_up.each_ref().map(String::as_str), true)?,
-                down: self.linear(&[&format!("{at}mlp.down_proj")], false)?,
+                o: self.linear(&[&format!("{at}self_attn.o_proj")], false).await?,
+                post_norm: self.vector(&[&format!("{at}post_attention_layernorm.weight")]).await?,
+                gate_up: self.matrix(&gate_up.each_ref().map(String::as_str), true).await?,
+                down: self.linear(&[&format!("{at}mlp.down_proj")], false).await?,
             });
         }
         Ok(Weights {
             embed,
             layers,
-            norm: self.vector(&[&format!("{prefix}model.norm.weight")])?,
+            norm: self.vector(&[&format!("{prefix}model.norm.weight")]).await?,
             head: match text.tie_word_embeddings {
                 true => None,
-                false => Some(self.matrix(&[&format!("{prefix}lm_head.weight")], false)?),
+                false => Some(self.matrix(&[&format!("{prefix}lm_head.weight")], false).await?),
             },
             vision: match &config.fold {
-                Some(fold) => Some(self.vision(fold)?),
+                Some(fold) => Some(self.vision(fold).await?),
                 None => None,
             },
             bytes: 0,
         })
     }
 
-    fn vision(&mut self, fold: &FoldConfig) -> Result<Vision> {
+    async fn vision(&mut self, fold: &FoldConfig) -> Result<Vision> {
         let model = "vision_tower.vision_model.";
-        let patch = self.linear(&[&format!("{model}embeddings.patch_embedding")], true)?;
-        let position = self.vector(&[&format!("{model}embeddings.position_embedding.weight")])?;
+        let patch = self
+            .linear(&[&format!("{model}embeddings.patch_embedding")], true)
+            .await?;
+        let position = self
+            .vector(&[&format!("{model}embeddings.position_embedding.weight")])
+            .await?;
         let mut layers = Vec::with_capacity(fold.vision.num_hidden_layers);
         for i in 0..fold.vision.num_hidden_layers {
             let at = format!("{model}encoder.layers.{i}.");
             let qkv = ["q", "k", "v"].map(|name| format!("{at}self_attn.{name}_proj"));
             layers.push(VisionLayer {
-                norm1: self.norm(&format!("{at}layer_norm1"))?,
-                qkv: self.linear(&qkv.each_ref().map(String::as_str), true)?,
-                out: self.linear(&[&format!("{at}self_attn.out_proj")], true)?,
-                norm2: self.norm(&format!("{at}layer_norm2"))?,
-                fc1: self.linear(&[&format!("{at}mlp.fc1")], true)?,
-                fc2: self.linear(&[&format!("{at}mlp.fc2")], true)?,
+                norm1: self.norm(&format!("{at}layer_norm1")).await?,
+                qkv: self.linear(&qkv.each_ref().map(String::as_str), true).await?,
+                out: self.linear(&[&format!("{at}self_attn.out_proj")], true).await?,
+                norm2: self.norm(&format!("{at}layer_norm2")).await?,
+                fc1: self.linear(&[&format!("{at}mlp.fc1")], true).await?,
+                fc2: self.linear(&[&format!("{at}mlp.fc2")], true).await?,
             });
         }
-        let post_norm = self.norm(&format!("{model}post_layernorm"))?;
+        let post_norm = self.norm(&format!("{model}post_layernorm")).await?;
         let (align_first, align) = match fold.aligner.kind {
             AlignerKind::Mlp => (
-                Some(self.linear(&["aligner.linear_1"], true)?),
-                self.linear(&["aligner.linear_2"], true)?,
+                Some(self.linear(&["aligner.linear_1"], true).await?),
+                self.linear(&["aligner.linear_2"], true).await?,
             ),
-            _ => (None, self.linear(&["aligner"], true)?),
+            _ => (None, self.linear(&["aligner"], true).await?),
         };
         let align_scale = match fold.aligner.kind {
-            AlignerKind::Tanh => self.source.values(self.spec("aligner.scale")?)?[0],
+            AlignerKind::Tanh => {
+                let spec = self.spec("aligner.scale")?.clone();
+                self.arrived(std::slice::from_ref(&spec)).await?;
+                self.source.values(&spec)?[0]
+            }
             _ => 1.0,
         };
         Ok(Vision {
@@ -198,33 +210,47 @@ impl<M: Machine> Loader<'_, '_, M> {
             .ok_or_else(|| Error::Gpu(format!("tensor {name} is not in the list of the model's tensors")))
     }
 
-    fn vector(&mut self, names: &[&str]) -> Result<Buffer> {
+    async fn arrived(&self, specs: &[TensorSpec]) -> Result<()> {
+        for spec in specs {
+            self.source.arrived(spec).await?;
+        }
+        Ok(())
+    }
+
+    async fn vector(&mut self, names: &[&str]) -> Result<Buffer> {
         let specs: Vec<TensorSpec> = names.iter().map(|n| self.spec(n).cloned()).collect::<Result<_>>()?;
+        self.arrived(&specs).await?;
         self.up.vector(self.source, &specs.iter().collect::<Vec<_>>())
     }
 
-    fn matrix(&mut self, names: &[&str], gated: bool) -> Result<Matrix> {
+    async fn matrix(&mut self, names: &[&str], gated: bool) -> Result<Matrix> {
         let specs: Vec<TensorSpec> = names.iter().map(|n| self.spec(n).cloned()).collect::<Result<_>>()?;
+        self.arrived(&specs).await?;
         Matrix::load(&mut self.up, self.source, &specs.iter().collect::<Vec<_>>(), gated)
     }
 
-    fn linear(&mut self, names: &[&str], bias: bool) -> Result<Linear> {
+    async fn linear(&mut self, names: &[&str], bias: bool) -> Result<Linear> {
         let named = |what: &str| names.iter().map(|n| format!("{n}.{what}")).collect::<Vec<_>>();
         let weights = named("weight");
         let biases = named("bias");
         Ok(Linear {
-            matrix: self.matrix(&weights.iter().map(String::as_str).collect::<Vec<_>>(), false)?,
+            matrix: self
+                .matrix(&weights.iter().map(String::as_str).collect::<Vec<_>>(), false)
+                .await?,
             bias: match bias {
-                true => Some(self.vector(&biases.iter().map(String::as_str).collect::<Vec<_>>())?),
+                true => Some(
+                    self.vector(&biases.iter().map(String::as_str).collect::<Vec<_>>())
+                        .await?,
+                ),
                 false => None,
             },
         })
     }
 
-    fn norm(&mut self, name: &str) -> Result<Norm> {
+    async fn norm(&mut self, name: &str) -> Result<Norm> {
         Ok(Norm {
-            weight: self.vector(&[&format!("{name}.weight")])?,
-            bias: self.vector(&[&format!("{name}.bias")])?,
+            weight: self.vector(&[&format!("{name}.weight")]).await?,
+            bias: self.vector(&[&format!("{name}.bias")]).await?,
         })
     }
 }

@@ -7,6 +7,8 @@ use super::pipelines::Pipelines;
 use super::profile::Profile;
 use super::recording::{Buffer, Recording};
 use super::twin::POISON;
+#[cfg(not(target_family = "wasm"))]
+use crate::Wait;
 use crate::{Error, Result};
 use folio_shaders::{Kernel, Style};
 use std::collections::HashMap;
@@ -248,17 +250,19 @@ impl Machine for WgpuMachine {
                 self.report.name
             )));
         }
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let valid = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        // A browser would tell what a scope caught only after a turn of the event loop. There, the fault handler hears of
+        // it and the next call that waits returns it.
+        #[cfg(not(target_family = "wasm"))]
+        let scopes = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation]
+            .map(|filter| self.device.push_error_scope(filter));
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes,
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        // In a browser the scopes are heard later: `run` finds what they catch through the fault handler.
-        let errors = [now(valid.pop()), now(memory.pop())];
-        if let Some(e) = errors.into_iter().flatten().flatten().next() {
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(e) = scopes.into_iter().rev().find_map(|scope| scope.pop().wait()) {
             let held = self.counts.buffer_bytes >> 20;
             return Err(Error::Gpu(format!(
                 "the GPU has no room for {label} ({} MiB; it holds {held} MiB of Folio's already): {}. Ask for a shorter \
@@ -387,15 +391,6 @@ impl Machine for WgpuMachine {
         self.counts.submits = counts.submits;
         self.counts.readback_bytes = counts.readback_bytes;
         Ok(())
-    }
-}
-
-/// The result of a future that is ready at once, as wgpu's are outside a browser.
-fn now<F: Future>(future: F) -> Option<F::Output> {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::pin!(future).poll(&mut context) {
-        std::task::Poll::Ready(output) => Some(output),
-        std::task::Poll::Pending => None,
     }
 }
 

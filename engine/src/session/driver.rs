@@ -122,11 +122,17 @@ impl Driver {
     /// # Errors
     /// As the runner's; the journal and the context are then unchanged (but for extensions already counted). A lost
     /// device is one only when the runner cannot get another.
-    pub(crate) fn apply(&mut self, op: Op, want: Want, run: bool) -> Result<Vec<Event>> {
+    pub(crate) async fn apply(&mut self, op: Op, want: Want, run: bool) -> Result<Vec<Event>> {
         loop {
-            let before = self.ops.clone();
-            match self.try_apply(op.clone(), want, run) {
-                Err(Error::DeviceLost(what)) => self.recover(before, what)?,
+            // Recording only adds operations, or repeats the last one: this is enough to take it back.
+            let (length, last) = (self.ops.len(), self.ops.last().cloned());
+            match self.try_apply(op.clone(), want, run).await {
+                Err(Error::DeviceLost(what)) => {
+                    let mut before = self.ops.clone();
+                    before.truncate(length.saturating_sub(1));
+                    before.extend(last);
+                    self.recover(before, what).await?;
+                }
                 done => return done,
             }
         }
@@ -136,17 +142,17 @@ impl Driver {
     ///
     /// # Errors
     /// As the runner's.
-    pub(crate) fn draw(&mut self, request: &DrawRequest<'_>) -> Result<Option<Drawn>> {
+    pub(crate) async fn draw(&mut self, request: &DrawRequest<'_>) -> Result<Option<Drawn>> {
         loop {
-            let drawn = match self.runner.draw(request) {
-                Ok(None) => self.runner.kept_logits().map(|logits| {
+            let drawn = match self.runner.draw(request).await {
+                Ok(None) => self.runner.kept_logits().await.map(|logits| {
                     self.logits = logits.data;
                     None
                 }),
                 drawn => drawn,
             };
             match drawn {
-                Err(Error::DeviceLost(what)) => self.recover(self.ops.clone(), what)?,
+                Err(Error::DeviceLost(what)) => self.recover(self.ops.clone(), what).await?,
                 drawn => return drawn,
             }
         }
@@ -154,14 +160,14 @@ impl Driver {
 
     /// After a lost device: a fresh one, and the journal `ops` once more from this host's copy of the tokens. A device that
     /// is lost meanwhile is replaced, too.
-    fn recover(&mut self, ops: Vec<Op>, mut what: String) -> Result<()> {
+    async fn recover(&mut self, ops: Vec<Op>, mut what: String) -> Result<()> {
         let (peak, seconds) = (self.peak_slots, self.seconds);
         loop {
             self.lost += 1;
-            if self.lost > MOST_LOSSES || !self.runner.recover()? {
+            if self.lost > MOST_LOSSES || !self.runner.recover().await? {
                 return Err(Error::DeviceLost(what));
             }
-            match self.replay(&ops) {
+            match self.replay(&ops).await {
                 Err(Error::DeviceLost(again)) => what = again,
                 replayed => {
                     (self.peak_slots, self.seconds) = (peak, seconds);
@@ -172,7 +178,7 @@ impl Driver {
     }
 
     /// Carries out `ops` from the start on an empty runner.
-    fn replay(&mut self, ops: &[Op]) -> Result<()> {
+    async fn replay(&mut self, ops: &[Op]) -> Result<()> {
         (self.cursor, self.folds, self.part) = (0, 0, PartKind::Raw);
         self.ops.clear();
         if let Some(folding) = &mut self.folding {
@@ -182,7 +188,7 @@ impl Driver {
         for (i, op) in ops.iter().enumerate() {
             let run = self.must_run(&ops[i + 1..]);
             let want = if Some(i) == last { Want::Kept } else { Want::Nothing };
-            self.try_apply(op.clone(), want, run)?;
+            self.try_apply(op.clone(), want, run).await?;
         }
         Ok(())
     }
@@ -193,7 +199,7 @@ impl Driver {
         self.sees_text() || !matches!(closing, Some(Op::Fold { .. }))
     }
 
-    fn try_apply(&mut self, op: Op, want: Want, run: bool) -> Result<Vec<Event>> {
+    async fn try_apply(&mut self, op: Op, want: Want, run: bool) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         match &op {
             Op::Part { kind } => {
@@ -204,7 +210,8 @@ impl Driver {
             }
             Op::Extend { tokens, times } => {
                 for i in 0..*times {
-                    self.extend(*tokens, if i + 1 == *times { want } else { Want::Nothing }, run)?;
+                    self.extend(*tokens, if i + 1 == *times { want } else { Want::Nothing }, run)
+                        .await?;
                     ops::record(
                         &mut self.ops,
                         Op::Extend {
@@ -221,16 +228,16 @@ impl Driver {
                     chunker.close();
                 }
             }
-            Op::Fold { tokens } => events = self.fold(tokens, want)?,
+            Op::Fold { tokens } => events = self.fold(tokens, want).await?,
         }
         ops::record(&mut self.ops, op);
         Ok(events)
     }
 
-    fn extend(&mut self, n: usize, want: Want, run: bool) -> Result<()> {
+    async fn extend(&mut self, n: usize, want: Want, run: bool) -> Result<()> {
         let ids = &self.tokens[self.cursor..self.cursor + n];
         if run {
-            let logits = self.runner.extend(ids, want)?;
+            let logits = self.runner.extend(ids, want).await?;
             if want != Want::Nothing {
                 self.logits = logits.data;
             }
@@ -245,7 +252,7 @@ impl Driver {
         Ok(())
     }
 
-    fn fold(&mut self, lengths: &[usize], want: Want) -> Result<Vec<Event>> {
+    async fn fold(&mut self, lengths: &[usize], want: Want) -> Result<Vec<Event>> {
         let tint = self.part.tint();
         let Some((folding, mut chunker)) = self.folding.as_mut().and_then(|f| f.chunker.clone().map(|c| (f, c))) else {
             return Err(ops::cannot_fold());
@@ -264,7 +271,7 @@ impl Driver {
         }
         self.seconds.render += watch.seconds();
         let open = self.runner.context().open_slots();
-        let folded = self.runner.fold(&pages, want)?;
+        let folded = self.runner.fold(&pages, want).await?;
         // Committed only now: a fold that found no room leaves everything as it was.
         folding.chunker = Some(chunker);
         self.cursor = cursor;

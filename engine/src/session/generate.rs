@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::page::FontStack;
 use crate::runner::Runner;
 use crate::text::{Detokenizer, Tokenizer};
-use crate::{Error, Result};
+use crate::{Error, Result, Wait};
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,31 +122,31 @@ impl Session {
     }
 
     /// Ends the text: the next events are the statistics and the end.
-    pub fn cancel(&mut self) {
+    pub async fn cancel(&mut self) {
         if !matches!(self.phase, Phase::Ended(_) | Phase::Over) {
             if let Phase::Running(id) = self.phase {
                 // Shown, so it belongs to the text and to a session file. A failure would be told to nobody who waits
                 // for more text; the unread token then stays out of the file.
-                self.full |= self.run_token(id).is_err();
+                self.full |= self.run_token(id).await.is_err();
             }
             self.phase = Phase::Ended(FinishReason::Cancelled);
         }
     }
 
-    /// The next event; `None` after [`Event::Done`].
+    /// The next event; `None` after [`Event::Done`]. Outside a browser a session is an [`Iterator`], too.
     ///
     /// # Errors
     /// As the runner's, except that a full context is not an error but an end.
-    pub fn next_event(&mut self) -> Result<Option<Event>> {
+    pub async fn next_event(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
             let step = match self.phase {
                 Phase::Over => return Ok(None),
-                Phase::Reading => self.read(),
-                Phase::Drawing => self.draw(),
-                Phase::Running(id) => self.run_token(id),
+                Phase::Reading => self.read().await,
+                Phase::Drawing => self.draw().await,
+                Phase::Running(id) => self.run_token(id).await,
                 Phase::Ended(reason) => {
                     self.end(reason);
                     Ok(())
@@ -203,6 +203,6 @@ impl Iterator for Session {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_event().transpose()
+        self.next_event().wait().transpose()
     }
 }

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::page::{PageImage, Patches};
 use crate::runner::{Folded, Logits, Runner, Want};
 use crate::text::{Tokenizer, byte_level_tokenizer_json};
-use crate::{Error, Result};
+use crate::{Error, Pending, Result, ready};
 
 /// Byte-level, K = 16, β = 4 (two lines of two strips of 6 cells), pages of 24 cells.
 pub(crate) fn config() -> Config {
@@ -120,24 +120,8 @@ impl MockRunner {
         let seen = self.memory.iter().chain(own).fold(7, |h, &e| mix(h, e));
         mix(mix(seen, position as u64), what)
     }
-}
 
-impl Runner for MockRunner {
-    fn config(&self) -> &Config {
-        &self.config
-    }
-
-    fn context(&self) -> &Context {
-        &self.context
-    }
-
-    fn reset(&mut self) {
-        self.context = Context::new();
-        self.memory.clear();
-        self.open.clear();
-    }
-
-    fn extend(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
+    fn extend_now(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
         self.room(self.context.slots() + ids.len())?;
         self.calls.push(format!("extend {}", ids.len()));
         self.run += ids.len();
@@ -149,7 +133,7 @@ impl Runner for MockRunner {
         Ok(self.logits(&self.open[start..], want))
     }
 
-    fn fold(&mut self, pages: &[PageImage], want: Want) -> Result<Folded> {
+    fn fold_now(&mut self, pages: &[PageImage], want: Want) -> Result<Folded> {
         let Some(fold) = self.config.fold.clone() else {
             return Err(Error::Argument("text-only".into()));
         };
@@ -182,6 +166,30 @@ impl Runner for MockRunner {
             logits: self.logits(&[last], want),
             ..Folded::default()
         })
+    }
+}
+
+impl Runner for MockRunner {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn context(&self) -> &Context {
+        &self.context
+    }
+
+    fn reset(&mut self) {
+        self.context = Context::new();
+        self.memory.clear();
+        self.open.clear();
+    }
+
+    fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
+        ready(self.extend_now(ids, want))
+    }
+
+    fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
+        ready(self.fold_now(pages, want))
     }
 
     fn keep_open(&mut self) {

@@ -53,7 +53,7 @@ impl Session {
     }
 
     /// Carries out the next operation of reading.
-    pub(super) fn read(&mut self) -> Result<()> {
+    pub(super) async fn read(&mut self) -> Result<()> {
         if let Some(op) = self.queue.pop_front() {
             let later = self.queue.iter().any(Op::computes);
             let last = !later && self.parts.is_empty();
@@ -64,7 +64,7 @@ impl Session {
                 Want::Nothing
             };
             let before = self.driver.cursor;
-            let events = self.driver.apply(op, want, run)?;
+            let events = self.driver.apply(op, want, run).await?;
             self.events.extend(events);
             if self.driver.cursor > before {
                 self.prompt_tokens = self.driver.cursor.saturating_sub(1 + self.generated);

@@ -8,7 +8,7 @@ use super::{log_softmax, ops};
 use crate::page::{FontStack, PageImage, PageRenderer, Patches, Tint};
 use crate::runner::{Runner, Want};
 use crate::text::Tokenizer;
-use crate::{Error, Result};
+use crate::{Error, Result, Wait};
 
 /// What a scored text may remember. Every mode divides the text into the same chunks, so that numbers compare token by token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub fn score(
         None => return Err(cannot_fold()),
     };
     runner.reset();
-    let after_bos = runner.extend(&[bos], Want::Last)?;
+    let after_bos = runner.extend(&[bos], Want::Last).wait()?;
     runner.keep_open();
     let bos_row = after_bos.last().to_vec();
     let mut scorer = Scorer {
@@ -103,7 +103,7 @@ pub fn score(
             ScoreMode::Folded => {
                 let page = renderer.render(&text, Tint::White);
                 on_page(index, &page)?;
-                scorer.next = scorer.runner.fold(&[page], Want::Last)?.logits.last().to_vec();
+                scorer.next = scorer.runner.fold(&[page], Want::Last).wait()?.logits.last().to_vec();
             }
             ScoreMode::Full => scorer.runner.keep_open(),
             ScoreMode::Window => {
@@ -141,7 +141,7 @@ impl Scorer<'_> {
     /// Scores `ids` and runs them as text.
     fn read(&mut self, ids: &[u32]) -> Result<()> {
         for block in ids.chunks(self.rows.min(self.block)) {
-            let logits = self.runner.extend(block, Want::All)?;
+            let logits = self.runner.extend(block, Want::All).wait()?;
             for (i, &id) in block.iter().enumerate() {
                 let row = if i == 0 { &self.next[..] } else { logits.row(i - 1) };
                 self.out.push(-log_softmax(row, id as usize));

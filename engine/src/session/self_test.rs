@@ -78,17 +78,17 @@ pub fn weights(spec: &TensorSpec) -> Vec<f32> {
 ///
 /// # Errors
 /// As the runner's.
-pub fn logits(runner: &mut dyn Runner) -> Result<Vec<f32>> {
+pub async fn logits(runner: &mut dyn Runner) -> Result<Vec<f32>> {
     let config = config();
     runner.reset();
-    runner.extend(&[0], Want::Nothing)?;
+    runner.extend(&[0], Want::Nothing).await?;
     runner.keep_open();
-    let mut out = runner.extend(&[3, 5, 2, 7], Want::Last)?.data;
+    let mut out = runner.extend(&[3, 5, 2, 7], Want::Last).await?.data;
     if let Some(fold) = &config.fold {
         let page = PageRenderer::new(fold, FontStack::embedded()).render("known answer", Tint::White);
-        out.extend(runner.fold(&[page], Want::Last)?.logits.data);
+        out.extend(runner.fold(&[page], Want::Last).await?.logits.data);
     }
-    out.extend(runner.extend(&[6, 4], Want::Last)?.data);
+    out.extend(runner.extend(&[6, 4], Want::Last).await?.data);
     Ok(out)
 }
 
@@ -96,8 +96,8 @@ pub fn logits(runner: &mut dyn Runner) -> Result<Vec<f32>> {
 ///
 /// # Errors
 /// A deviation above [`TOLERANCE`]: the device computes wrongly.
-pub fn check(runner: &mut dyn Runner) -> Result<f32> {
-    let found = logits(runner)?;
+pub async fn check(runner: &mut dyn Runner) -> Result<f32> {
+    let found = logits(runner).await?;
     let worst = found.iter().zip(&KNOWN).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     if found.len() != KNOWN.len() || worst.is_nan() || worst > TOLERANCE {
         let what = format!("off by {worst:e}, at most {TOLERANCE:e} is right: this device computes wrongly");
@@ -128,11 +128,12 @@ const KNOWN: [f32; 24] = [
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
+    use crate::Wait;
 
     #[test]
     fn the_cpu_gives_the_known_answer_and_a_wrong_weight_does_not() {
         let mut runner = cpu_runner().unwrap();
-        let found = logits(runner.as_mut()).unwrap();
+        let found = logits(runner.as_mut()).wait().unwrap();
         let worst = found.iter().zip(&KNOWN).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < TOLERANCE / 10.0, "off by {worst}: {found:?}");
         let device = Default::default();
@@ -141,6 +142,10 @@ mod tests {
             Ok(weights(spec).into_iter().map(|x| x * by).collect())
         };
         let model = crate::model::Vist2::<burn_flex::Flex>::build(&config(), wrong, &device).unwrap();
-        assert!(check(&mut crate::model::BurnRunner::new(model, device, "cpu")).is_err());
+        assert!(
+            check(&mut crate::model::BurnRunner::new(model, device, "cpu"))
+                .wait()
+                .is_err()
+        );
     }
 }

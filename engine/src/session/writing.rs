@@ -9,19 +9,16 @@ use crate::{Error, Result};
 
 impl Session {
     /// Draws the next token and shows it.
-    pub(super) fn draw(&mut self) -> Result<()> {
+    pub(super) async fn draw(&mut self) -> Result<()> {
         if self.written_now >= self.settings.max_new_tokens {
             self.phase = Phase::Ended(FinishReason::Length);
             return Ok(());
         }
         if self.driver.part != PartKind::Response {
-            self.driver.apply(
-                Op::Part {
-                    kind: PartKind::Response,
-                },
-                Want::Nothing,
-                true,
-            )?;
+            let part = Op::Part {
+                kind: PartKind::Response,
+            };
+            self.driver.apply(part, Want::Nothing, true).await?;
         }
         let eos = self.driver.runner.config().eos_token_id.clone();
         let recent = &self.driver.tokens[self.driver.tokens.len().saturating_sub(REPETITION_WINDOW)..];
@@ -30,7 +27,7 @@ impl Session {
             let recent = recent.to_vec();
             let position = self.sampler.position();
             let request = self.sampler.request(&recent, banned);
-            match self.driver.draw(&request)? {
+            match self.driver.draw(&request).await? {
                 Some(drawn) => drawn,
                 None => {
                     self.sampler.seek(position);
@@ -45,7 +42,10 @@ impl Session {
             return Ok(());
         }
         if !self.driver.fits(drawn.id) {
-            let events = self.driver.apply(Op::Fold { tokens: vec![0] }, Want::Kept, true)?;
+            let events = self
+                .driver
+                .apply(Op::Fold { tokens: vec![0] }, Want::Kept, true)
+                .await?;
             self.events.extend(events);
             return Ok(());
         }
@@ -63,7 +63,7 @@ impl Session {
         });
         self.phase = Phase::Running(drawn.id);
         if stopped {
-            match self.run_token(drawn.id) {
+            match self.run_token(drawn.id).await {
                 Err(Error::ContextFull { .. }) => self.full = true,
                 other => other?,
             }
@@ -73,7 +73,7 @@ impl Session {
     }
 
     /// Runs the shown token, and folds when it was the chunk's K-th.
-    pub(super) fn run_token(&mut self, id: u32) -> Result<()> {
+    pub(super) async fn run_token(&mut self, id: u32) -> Result<()> {
         debug_assert_eq!(self.driver.tokens.get(self.driver.cursor), Some(&id));
         self.phase = Phase::Drawing;
         let one = Op::Extend { tokens: 1, times: 1 };
@@ -82,22 +82,19 @@ impl Session {
                 // The K-th token's own output is used by nobody unless its page sees it.
                 let sees = self.driver.sees_text();
                 if sees {
-                    self.driver.apply(one, Want::Nothing, true)?;
+                    self.driver.apply(one, Want::Nothing, true).await?;
                 }
-                let events = self.driver.apply(
-                    Op::Fold {
-                        tokens: vec![usize::from(!sees)],
-                    },
-                    Want::Kept,
-                    true,
-                )?;
+                let fold = Op::Fold {
+                    tokens: vec![usize::from(!sees)],
+                };
+                let events = self.driver.apply(fold, Want::Kept, true).await?;
                 self.events.extend(events);
             }
-            Some(_) => drop(self.driver.apply(one, Want::Kept, true)?),
+            Some(_) => drop(self.driver.apply(one, Want::Kept, true).await?),
             None => {
-                self.driver.apply(one, Want::Kept, true)?;
+                self.driver.apply(one, Want::Kept, true).await?;
                 if self.driver.runner.context().open_slots() >= TEXT_BLOCK {
-                    self.driver.apply(Op::Keep, Want::Nothing, true)?;
+                    self.driver.apply(Op::Keep, Want::Nothing, true).await?;
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The GPU runner without burn: the known answer, on the twins and on every adapter of this computer.
 
+use folio_engine::Wait;
 use folio_engine::gpu::{Formula, GpuOptions, GpuRunner, Limits, Style, TwinMachine, WgpuMachine, self_test};
 use folio_engine::session::self_test as known;
 
@@ -23,8 +24,10 @@ fn the_twins_give_the_known_answer() {
     for style in Style::ALL {
         let machine = TwinMachine::new(style, LIMITS);
         let source = Box::new(Formula(known::weights));
-        let mut runner = GpuRunner::new(machine, &known::config(), source, 0, &mut |_, _| {}).unwrap();
-        let worst = known::check(&mut runner).unwrap();
+        let mut runner = GpuRunner::new(machine, &known::config(), source, 0, &mut |_, _| {})
+            .wait()
+            .unwrap();
+        let worst = known::check(&mut runner).wait().unwrap();
         assert!(worst < 1e-4, "{style}: off by {worst}");
     }
 }
@@ -47,7 +50,7 @@ fn every_adapter_gives_the_known_answer_in_every_style() {
                 ..GpuOptions::default()
             };
             let machine = now(WgpuMachine::open_at(i, options)).unwrap();
-            let (_, worst) = self_test(machine).unwrap();
+            let (_, worst) = self_test(machine).wait().unwrap();
             assert!(worst < 1e-4, "{} {style}: off by {worst}", adapter.name);
             ran += 1;
         }

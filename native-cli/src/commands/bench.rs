@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use folio_engine::Wait;
 use folio_engine::cost;
 use folio_engine::runner::{Counts, DrawRequest, Runner, Want};
 
@@ -67,11 +68,11 @@ fn count(runner: &mut dyn Runner) -> anyhow::Result<Report> {
             .ok_or_else(|| usage("--counts: the CPU runner launches no kernels; use --device gpu"))
     };
     counts(runner)?;
-    runner.extend(&[bos], Want::Kept)?;
+    runner.extend(&[bos], Want::Kept).wait()?;
     let mut id = draw(runner)?;
     let before = counts(runner)?;
     for _ in 0..TOKENS {
-        runner.extend(&[id], Want::Kept)?;
+        runner.extend(&[id], Want::Kept).wait()?;
         id = draw(runner)?;
     }
     let after = counts(runner)?;
@@ -92,7 +93,7 @@ fn count(runner: &mut dyn Runner) -> anyhow::Result<Report> {
 }
 
 fn draw(runner: &mut dyn Runner) -> anyhow::Result<u32> {
-    match runner.draw(&DrawRequest::greedy())? {
+    match runner.draw(&DrawRequest::greedy()).wait()? {
         Some(drawn) => Ok(drawn.id),
         None => anyhow::bail!("this runner cannot draw on its device"),
     }

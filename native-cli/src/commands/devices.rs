@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use folio_engine::Wait;
 use folio_engine::session::self_test;
 
 use crate::failure::FAILED;
@@ -83,7 +84,7 @@ impl Report {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut runner = self_test::cpu_runner()?;
-    let outcome = self_test::check(runner.as_mut());
+    let outcome = self_test::check(runner.as_mut()).wait();
     let mut cpu = Report::new("cpu", runner.device(), outcome);
     cpu.threads = Some(std::thread::available_parallelism().map_or(1, usize::from));
     let mut reports = vec![cpu];

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::page::PageImage;
 use crate::runner::{Folded, Logits, Runner, Want};
-use crate::{Error, Result};
+use crate::{Error, Pending, Result, ready};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use std::time::Instant;
@@ -122,34 +122,8 @@ impl<B: Fused> BurnRunner<B> {
             Ok(())
         }
     }
-}
 
-impl<B: Fused> Runner for BurnRunner<B> {
-    fn config(&self) -> &Config {
-        &self.config
-    }
-
-    fn context(&self) -> &Context {
-        &self.context
-    }
-
-    fn reset(&mut self) {
-        let c = &self.config.text;
-        let open = self.config.fold.as_ref().map_or(BLOCK, |f| f.chunk_tokens);
-        let memory = FIRST_CAPACITY.min(c.max_position_embeddings);
-        let rows = |n| Rows::new(c.num_key_value_heads, n, c.head_dim, &self.device);
-        self.rows = B::KV_IN_ROWS.then(|| RowKv::new(c.num_hidden_layers, memory, c.kv_size(), &self.device));
-        let split = if B::KV_IN_ROWS { 0 } else { c.num_hidden_layers };
-        self.kv = (0..split)
-            .map(|_| LayerKv {
-                memory: rows(memory),
-                open: rows(open),
-            })
-            .collect();
-        self.context = Context::new();
-    }
-
-    fn extend(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
+    fn extend_now(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
         let vocab = self.config.text.vocab_size;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::Argument(format!(
@@ -188,7 +162,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
         Ok(all)
     }
 
-    fn fold(&mut self, pages: &[PageImage], want: Want) -> Result<Folded> {
+    fn fold_now(&mut self, pages: &[PageImage], want: Want) -> Result<Folded> {
         let start = Instant::now();
         let (visual, slots) = self.encode(pages)?;
         let total: usize = slots.iter().sum();
@@ -217,6 +191,40 @@ impl<B: Fused> Runner for BurnRunner<B> {
             encode_s,
             prefill_s: start.elapsed().as_secs_f64(),
         })
+    }
+}
+
+impl<B: Fused> Runner for BurnRunner<B> {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn context(&self) -> &Context {
+        &self.context
+    }
+
+    fn reset(&mut self) {
+        let c = &self.config.text;
+        let open = self.config.fold.as_ref().map_or(BLOCK, |f| f.chunk_tokens);
+        let memory = FIRST_CAPACITY.min(c.max_position_embeddings);
+        let rows = |n| Rows::new(c.num_key_value_heads, n, c.head_dim, &self.device);
+        self.rows = B::KV_IN_ROWS.then(|| RowKv::new(c.num_hidden_layers, memory, c.kv_size(), &self.device));
+        let split = if B::KV_IN_ROWS { 0 } else { c.num_hidden_layers };
+        self.kv = (0..split)
+            .map(|_| LayerKv {
+                memory: rows(memory),
+                open: rows(open),
+            })
+            .collect();
+        self.context = Context::new();
+    }
+
+    fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
+        ready(self.extend_now(ids, want))
+    }
+
+    fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
+        ready(self.fold_now(pages, want))
     }
 
     fn keep_open(&mut self) {

@@ -7,6 +7,7 @@ mod scoring;
 
 use super::mock::{MockRunner, config, tokenizer};
 use super::*;
+use crate::Wait;
 use crate::config::Config;
 use crate::page::FontStack;
 
@@ -28,17 +29,22 @@ fn drain(session: &mut Session) -> Outcome {
 fn take(session: &mut Session, limit: usize) -> Outcome {
     let (mut ids, mut logprobs, mut text, mut folds, mut stats) = (vec![], vec![], String::new(), vec![], None);
     if limit == 0 {
-        session.cancel();
+        session.cancel().wait();
     }
     loop {
-        match session.next_event().unwrap().expect("the session ends with Done") {
+        match session
+            .next_event()
+            .wait()
+            .unwrap()
+            .expect("the session ends with Done")
+        {
             Event::Loading { done, total } => assert!(done <= total),
             Event::Token { id, text: new, logprob } => {
                 ids.push(id);
                 logprobs.push(logprob);
                 text += &new;
                 if ids.len() == limit {
-                    session.cancel();
+                    session.cancel().wait();
                 }
             }
             Event::Page { .. } => {}
@@ -46,7 +52,7 @@ fn take(session: &mut Session, limit: usize) -> Outcome {
             Event::Stats(s) => stats = Some(s),
             Event::Done { reason, text: rest } => {
                 text += &rest;
-                assert!(session.next_event().unwrap().is_none());
+                assert!(session.next_event().wait().unwrap().is_none());
                 return Outcome {
                     ids,
                     logprobs,

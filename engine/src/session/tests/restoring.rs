@@ -1,5 +1,6 @@
 //! Session files: a restored session goes on as if nothing had been.
 
+use crate::Wait;
 use proptest::prelude::*;
 
 use super::*;
@@ -88,7 +89,7 @@ proptest! {
         let settings = saved.settings(3);
         let runner = Box::new(MockRunner::new(config()));
         if let Ok(mut session) = saved.restore(runner, tokenizer(), FontStack::default(), settings) {
-            while let Ok(Some(_)) = session.next_event() {}
+            while let Ok(Some(_)) = session.next_event().wait() {}
         }
     }
 }
