@@ -41,7 +41,16 @@ pub enum Error {
     /// The model gave something that is not a number.
     #[error("the model's output is not finite ({0}): the weights are damaged or the device computes wrongly")]
     NotFinite(String),
-    /// The GPU cannot hold or run what is asked of it.
+    /// There is no GPU, or it gives no device.
+    #[error("{0}")]
+    NoGpu(String),
+    /// The GPU lacks what the kernels need.
+    #[error("{0}")]
+    GpuBelowFloor(String),
+    /// The GPU cannot hold what is asked of it; the numbers are named.
+    #[error("{0}")]
+    GpuTooSmall(String),
+    /// The GPU cannot run what is asked of it, or computes wrongly.
     #[error("{0}")]
     Gpu(String),
     /// The GPU device is gone (driver reset, unplugged, destroyed): what it held is lost, the session's own copy is not.
@@ -57,6 +66,14 @@ impl Error {
             path: path.as_ref().to_owned(),
             source,
         }
+    }
+
+    /// Whether another device would help.
+    pub fn is_gpu(&self) -> bool {
+        matches!(
+            self,
+            Self::NoGpu(_) | Self::GpuBelowFloor(_) | Self::GpuTooSmall(_) | Self::Gpu(_) | Self::DeviceLost(_)
+        )
     }
 
     /// An [`Error::Invalid`] about `place`.

@@ -32,7 +32,11 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.downcast_ref().is_some_and(broken)) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", one_line(error));
+    let gpu = error
+        .chain()
+        .any(|cause| cause.downcast_ref().is_some_and(folio_engine::Error::is_gpu));
+    let advice = if gpu { " (or use --device cpu)" } else { "" };
+    eprintln!("error: {}{advice}", one_line(error));
     ExitCode::from(if error.is::<Usage>() { USAGE } else { FAILED })
 }
 

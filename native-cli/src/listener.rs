@@ -66,7 +66,7 @@ impl Listener {
                     }
                     shown += &text;
                 }
-                Event::Page { index, image } => {
+                Event::Page { index, image, .. } => {
                     if let Some(pages) = &self.pages {
                         pages.write(index, &image)?;
                     }

@@ -12,6 +12,7 @@ mod smoke;
 mod test;
 mod test_counts;
 mod tools;
+mod web;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Command {
     Test(test::Args),
     /// Check formatting, clippy, and the sizes of files.
     Lint,
+    /// Build the page for browsers into web-demo/dist, and serve it.
+    Web(web::Args),
     /// Run the first command of README.md and check that it writes text.
     Smoke,
     /// What CI runs: lint, smoke, and test with the tools installed.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Lint => lint::run(),
+        Command::Web(args) => web::run(&args),
         Command::Smoke => smoke::run(),
         Command::Ci => ci::run(),
     };

@@ -20,44 +20,61 @@ pub(super) struct Entry {
     pub(super) range: Range<usize>,
 }
 
+/// Bytes that tell the header's length.
+pub(super) const LENGTH: u64 = 8;
+
 /// The tensors of a safetensors file, by name.
 ///
 /// # Errors
 /// Not a safetensors file, truncated, or with a header that does not describe it.
 pub(super) fn parse(bytes: &[u8], file: usize, place: &str) -> Result<Vec<(String, Entry)>> {
-    let truncated = |need: u64| {
-        let what = format!(
-            "is truncated: it has {} bytes and needs {need}; fetch it again",
-            bytes.len()
-        );
-        Error::invalid(place, what)
-    };
-    let length = bytes
+    let size = bytes.len() as u64;
+    let end = (LENGTH + length(bytes, size, place)?) as usize;
+    entries(&bytes[LENGTH as usize..end], size, file, place)
+}
+
+/// The header's length, from the first bytes of a file of `size` bytes.
+///
+/// # Errors
+/// A file too short for it.
+pub(super) fn length(first: &[u8], size: u64, place: &str) -> Result<u64> {
+    let length = first
         .first_chunk()
         .map(|first| u64::from_le_bytes(*first))
-        .ok_or_else(|| truncated(8))?;
+        .ok_or_else(|| truncated(size, LENGTH, place))?;
     if length > MAX_HEADER {
         let what = format!("claims a header of {length} bytes: it is damaged or no safetensors file");
         return Err(Error::invalid(place, what));
     }
-    let start = 8 + length as usize;
-    let header = bytes.get(8..start).ok_or_else(|| truncated(8 + length))?;
+    match LENGTH + length > size {
+        true => Err(truncated(size, LENGTH + length, place)),
+        false => Ok(length),
+    }
+}
+
+fn truncated(size: u64, need: u64, place: &str) -> Error {
+    let what = format!("is truncated: it has {size} bytes and needs {need}; fetch it again");
+    Error::invalid(place, what)
+}
+
+/// What `header` says of a file of `size` bytes.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn entries(header: &[u8], size: u64, file: usize, place: &str) -> Result<Vec<(String, Entry)>> {
     let metadata: Metadata = serde_json::from_slice(header).map_err(|e| {
         Error::invalid(
             place,
             format!("is no valid safetensors file: {}", one_line(&e.to_string())),
         )
     })?;
-    let data = metadata.data_len() as u64;
-    let whole = data.saturating_add(start as u64);
-    if whole > bytes.len() as u64 {
-        return Err(truncated(whole));
+    let start = LENGTH as usize + header.len();
+    let whole = (metadata.data_len() as u64).saturating_add(start as u64);
+    if whole > size {
+        return Err(truncated(size, whole, place));
     }
-    if whole < bytes.len() as u64 {
-        let what = format!(
-            "has {} bytes after its last tensor: it is damaged",
-            bytes.len() as u64 - whole
-        );
+    if whole < size {
+        let what = format!("has {} bytes after its last tensor: it is damaged", size - whole);
         return Err(Error::invalid(place, what));
     }
     let entry = |(name, info): (String, &safetensors::tensor::TensorInfo)| {

@@ -1,10 +1,12 @@
 //! Reading safetensors, single or sharded.
 
 use super::header::{self, Entry, one_line};
-use super::{INDEX, SINGLE, tensors, text_prefix};
+use super::{INDEX, PieceFile, SINGLE, tensors, text_prefix};
 use crate::{Error, Result, config::Config};
 use memmap2::Mmap;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 
 /// An opened checkpoint: memory-mapped files, nothing read until asked for.
@@ -19,14 +21,25 @@ pub struct Checkpoint {
 pub(super) enum Source {
     Mapped(Mmap),
     Owned(Vec<u8>),
+    Pieces(Box<dyn PieceFile>),
 }
 
 impl Source {
-    pub(super) fn bytes(&self) -> &[u8] {
-        match self {
+    /// Some bytes; `None` where there are none.
+    pub(super) fn read(&self, range: Range<usize>) -> Result<Option<Cow<'_, [u8]>>> {
+        let bytes: &[u8] = match self {
             Self::Mapped(map) => map,
             Self::Owned(bytes) => bytes,
-        }
+            Self::Pieces(file) => {
+                let range = range.start as u64..range.end as u64;
+                return if range.end > file.length() || range.start > range.end {
+                    Ok(None)
+                } else {
+                    file.read(range).map(|bytes| Some(Cow::Owned(bytes)))
+                };
+            }
+        };
+        Ok(bytes.get(range).map(Cow::Borrowed))
     }
 }
 
@@ -56,7 +69,8 @@ impl Checkpoint {
     /// As [`Checkpoint::open`].
     pub fn from_bytes(bytes: Vec<u8>, place: &str) -> Result<Self> {
         let mut checkpoint = Self::empty(place.to_owned());
-        checkpoint.add(Source::Owned(bytes), place)?;
+        let entries = header::parse(&bytes, 0, place)?;
+        checkpoint.add(Source::Owned(bytes), entries, place)?;
         Ok(checkpoint)
     }
 
@@ -101,7 +115,7 @@ impl Checkpoint {
         }
     }
 
-    fn empty(place: String) -> Self {
+    pub(super) fn empty(place: String) -> Self {
         Self {
             place,
             files: Vec::new(),
@@ -142,16 +156,17 @@ impl Checkpoint {
         }
         let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
         if metadata.len() == 0 {
-            return self.add(Source::Owned(Vec::new()), &place);
+            return header::parse(&[], 0, &place).map(drop);
         }
         // SAFETY: the map is private and read-only. Its one hazard is another program that shortens the file meanwhile;
         // every loader of large checkpoints takes it, as the alternative is to hold the weights twice.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
-        self.add(Source::Mapped(map), &place)
+        let entries = header::parse(&map, self.files.len(), &place)?;
+        self.add(Source::Mapped(map), entries, &place)
     }
 
-    fn add(&mut self, source: Source, place: &str) -> Result<()> {
-        for (name, entry) in header::parse(source.bytes(), self.files.len(), place)? {
+    pub(super) fn add(&mut self, source: Source, entries: Vec<(String, Entry)>, place: &str) -> Result<()> {
+        for (name, entry) in entries {
             if self.tensors.contains_key(&name) {
                 let what = format!("holds tensor {}, which another shard holds too", one_line(&name));
                 return Err(Error::invalid(place, what));

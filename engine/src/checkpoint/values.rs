@@ -5,6 +5,7 @@ use super::header::Entry;
 use super::{Checkpoint, StoredType, TensorSpec};
 use crate::{Error, Result};
 use safetensors::tensor::Dtype;
+use std::borrow::Cow;
 use std::ops::Range;
 
 impl Checkpoint {
@@ -23,7 +24,7 @@ impl Checkpoint {
     pub fn read_rows(&self, spec: &TensorSpec, rows: Range<usize>) -> Result<Vec<f32>> {
         let stored = self.stored_type(spec)?;
         let mut values = Vec::with_capacity(rows.len().saturating_mul(spec.columns()).min(spec.elements()));
-        stored.decode(self.stored_rows(spec, rows)?, &mut values);
+        stored.decode(&self.stored_rows(spec, rows)?, &mut values);
         Ok(values)
     }
 
@@ -41,17 +42,22 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::stored_type`]; rows that the tensor does not have; in these rows a value (of a quantised tensor: a
     /// block's scale) that is NaN or infinite.
-    pub fn stored_rows(&self, spec: &TensorSpec, rows: Range<usize>) -> Result<&[u8]> {
+    pub fn stored_rows(&self, spec: &TensorSpec, rows: Range<usize>) -> Result<Cow<'_, [u8]>> {
         let (entry, stored) = self.entry(spec)?;
         let columns = spec.columns();
-        let bytes = &self.files[entry.file].bytes()[entry.range.clone()];
         let row = stored.row_bytes(columns).unwrap_or(0);
-        let range = rows.start.saturating_mul(row)..rows.end.saturating_mul(row);
-        let bytes = bytes.get(range).filter(|_| rows.end <= spec.rows()).ok_or_else(|| {
+        let no_rows = || {
             let what = format!("tensor {} has {} rows: no rows {rows:?}", spec.name, spec.rows());
             Error::Argument(what)
-        })?;
-        let Some((block, number)) = stored.not_finite(bytes) else {
+        };
+        if rows.start > rows.end || rows.end > spec.rows() {
+            return Err(no_rows());
+        }
+        // The entry's length is that of all rows.
+        let start = entry.range.start;
+        let range = start + rows.start * row..start + rows.end * row;
+        let bytes = self.files[entry.file].read(range)?.ok_or_else(no_rows)?;
+        let Some((block, number)) = stored.not_finite(&bytes) else {
             return Ok(bytes);
         };
         let at = rows.start * columns + block * stored.block().0;

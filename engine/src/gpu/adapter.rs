@@ -12,6 +12,14 @@ const FLOOR: [(&str, u64); 5] = [
     ("workgroups per dimension", 65_535),
 ];
 
+/// What to say where there is no adapter.
+#[cfg(not(target_family = "wasm"))]
+const NONE: &str = "no GPU was found (no Vulkan, Metal or DX12 driver with an adapter): install one (on Debian, a software one \
+                    is in mesa-vulkan-drivers)";
+#[cfg(target_family = "wasm")]
+const NONE: &str = "this browser gives no WebGPU adapter: use a current Chrome, Edge, Safari or Firefox on a computer with a \
+                    GPU, and see that hardware acceleration is switched on";
+
 /// An adapter, in words and figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdapterReport {
@@ -118,14 +126,10 @@ pub(super) async fn best(instance: &wgpu::Instance, allow_software: bool) -> Res
             Some(what) => below = below.or(Some(format!("{} has {what}", report.name))),
         }
     }
-    Err(Error::Gpu(match below {
-        Some(what) => format!("no GPU can run the kernels: {what}. Use --device cpu"),
-        None => {
-            "no GPU was found (no Vulkan, Metal or DX12 driver with an adapter). Install one (on Debian, a software \
-                 one is in mesa-vulkan-drivers), or use --device cpu"
-                .into()
-        }
-    }))
+    Err(match below {
+        Some(what) => Error::GpuBelowFloor(format!("no GPU can run the kernels: {what}")),
+        None => Error::NoGpu(NONE.into()),
+    })
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub async fn tested(machine: WgpuMachine) -> Result<WgpuMachine> {
         .await
         .map(|(machine, _)| machine)
         .map_err(|e| match e {
-            Error::Invalid { what, .. } => Error::Gpu(format!("{name}: known-answer test {what}. Use --device cpu")),
+            Error::Invalid { what, .. } => Error::Gpu(format!("{name}: known-answer test {what}")),
             e => e,
         })
 }

@@ -76,7 +76,7 @@ impl Matrix {
         };
         if !inputs.is_multiple_of(4) {
             return Err(Error::Gpu(format!(
-                "tensor {} has rows of {inputs} values: the GPU runner needs a multiple of 4. Use --device cpu",
+                "tensor {} has rows of {inputs} values: the GPU runner needs a multiple of 4",
                 specs[0].name
             )));
         }
@@ -85,8 +85,8 @@ impl Matrix {
         let outputs = all / together;
         let per_shard = rows_per_shard(up.machine.limits().binding_bytes, weight, inputs, together);
         if per_shard == 0 {
-            return Err(Error::Gpu(format!(
-                "one row of tensor {} is larger than what this GPU lets a kernel see ({} bytes). Use --device cpu",
+            return Err(Error::GpuTooSmall(format!(
+                "one row of tensor {} is larger than what this GPU lets a kernel see ({} bytes)",
                 specs[0].name,
                 up.machine.limits().binding_bytes
             )));

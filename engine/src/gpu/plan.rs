@@ -60,9 +60,9 @@ impl MemoryPlan {
         if let Some(memory) = limits.memory_bytes
             && self.total() > memory
         {
-            return Err(Error::Gpu(format!(
+            return Err(Error::GpuTooSmall(format!(
                 "the model needs {} MiB on the GPU ({} weights, {} KV for {} slots, {} scratch), {} MiB are there. Ask for \
-                 a shorter text, quantise the model (folio convert --quantize q4_0), or use --device cpu",
+                 a shorter text, or quantise the model (folio convert --quantize q4_0)",
                 mib(self.total()),
                 mib(self.weights),
                 mib(self.kv),
@@ -73,9 +73,9 @@ impl MemoryPlan {
         }
         let layer = kv::layer_bytes(&config.text, self.slots);
         if layer > limits.binding_bytes {
-            return Err(Error::Gpu(format!(
+            return Err(Error::GpuTooSmall(format!(
                 "{} slots of KV take {} MiB a layer, this GPU lets a kernel see {} MiB at once: at most {} slots fit. Ask \
-                 for a shorter text, or use --device cpu",
+                 for a shorter text",
                 self.slots,
                 mib(layer),
                 limits.binding_bytes >> 20,
@@ -87,8 +87,8 @@ impl MemoryPlan {
             .into_iter()
             .find(|(_, bytes)| *bytes > limits.binding_bytes)
         {
-            return Err(Error::Gpu(format!(
-                "buffer `{name}` of a forward pass takes {} MiB, this GPU lets a kernel see {} MiB at once. Use --device cpu",
+            return Err(Error::GpuTooSmall(format!(
+                "buffer `{name}` of a forward pass takes {} MiB, this GPU lets a kernel see {} MiB at once",
                 mib(bytes),
                 limits.binding_bytes >> 20
             )));
@@ -120,7 +120,7 @@ fn shapes(config: &Config) -> Result<()> {
     }
     if let Some((name, size)) = sizes.iter().find(|(_, size)| !size.is_multiple_of(4)) {
         return Err(Error::Gpu(format!(
-            "{name} is {size}: the GPU runner needs a multiple of 4. Use --device cpu"
+            "{name} is {size}: the GPU runner needs a multiple of 4"
         )));
     }
     let head_dims = [
@@ -132,7 +132,7 @@ fn shapes(config: &Config) -> Result<()> {
     ];
     match head_dims.into_iter().flatten().find(|&dim| dim > MAX_HEAD_DIM) {
         Some(dim) => Err(Error::Gpu(format!(
-            "heads of {dim} values are larger than the GPU runner can do ({MAX_HEAD_DIM}). Use --device cpu"
+            "heads of {dim} values are larger than the GPU runner can do ({MAX_HEAD_DIM})"
         ))),
         None => Ok(()),
     }

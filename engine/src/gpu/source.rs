@@ -35,12 +35,16 @@ pub trait TensorSource {
 }
 
 impl TensorSource for Checkpoint {
+    fn arrived<'a>(&'a self, spec: &'a TensorSpec) -> Pending<'a, ()> {
+        Box::pin(self.arrived(spec))
+    }
+
     fn stored_type(&self, spec: &TensorSpec) -> Result<StoredType> {
         self.stored_type(spec)
     }
 
     fn rows(&self, spec: &TensorSpec, rows: Range<usize>) -> Result<Cow<'_, [u8]>> {
-        Ok(Cow::Borrowed(self.stored_rows(spec, rows)?))
+        self.stored_rows(spec, rows)
     }
 
     fn values(&self, spec: &TensorSpec) -> Result<Vec<f32>> {

@@ -61,14 +61,14 @@ impl WgpuMachine {
     /// # Errors
     /// No adapter, one below the floor, or a driver that gives no device.
     pub async fn open(options: GpuOptions) -> Result<Self> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let instance = instance();
         let adapter = adapter::best(&instance, options.allow_software).await?;
         Self::on(&adapter, options).await
     }
 
     /// Every adapter of this computer.
     pub async fn adapters() -> Vec<AdapterReport> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let instance = instance();
         adapter::all(&instance).await.iter().map(adapter::report).collect()
     }
 
@@ -77,7 +77,7 @@ impl WgpuMachine {
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_at(index: usize, options: GpuOptions) -> Result<Self> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let instance = instance();
         match adapter::all(&instance).await.get(index) {
             Some(adapter) => Self::on(adapter, options).await,
             None => Err(Error::Gpu(format!("there is no GPU number {index}"))),
@@ -87,7 +87,7 @@ impl WgpuMachine {
     async fn on(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Self> {
         let report = adapter::report(adapter);
         if let Some(what) = &report.lacks {
-            return Err(Error::Gpu(format!("{} has {what}. Use --device cpu", report.name)));
+            return Err(Error::GpuBelowFloor(format!("{} has {what}", report.name)));
         }
         let mut wanted = wgpu::Features::SUBGROUP;
         if options.profile {
@@ -103,7 +103,7 @@ impl WgpuMachine {
                 ..Default::default()
             })
             .await
-            .map_err(|e| Error::Gpu(format!("{} gives no device: {e}. Use --device cpu", report.name)))?;
+            .map_err(|e| Error::NoGpu(format!("{} gives no device: {e}", report.name)))?;
         let fault = Arc::new(Mutex::new(None));
         let at = fault.clone();
         device.set_device_lost_callback(move |reason, what| {
@@ -126,8 +126,11 @@ impl WgpuMachine {
         if style == Style::Subgroup && !features.contains(wgpu::Features::SUBGROUP) {
             return Err(Error::Gpu(format!("{} has no subgroups", report.name)));
         }
-        let profile = (options.profile && features.contains(wgpu::Features::TIMESTAMP_QUERY))
-            .then(|| Profile::new(&device, &queue));
+        if options.profile && !features.contains(wgpu::Features::TIMESTAMP_QUERY) {
+            let what = format!("{} has no timestamps: its kernels cannot be timed", report.name);
+            return Err(Error::Gpu(what));
+        }
+        let profile = options.profile.then(|| Profile::new(&device, &queue));
         Ok(Self {
             arena: Arena::new(&device),
             options,
@@ -153,6 +156,12 @@ impl WgpuMachine {
     /// Destroys the device as a driver reset would: for tests of recovery.
     pub fn lose(&self) {
         self.device.destroy();
+    }
+
+    /// [`Self::lose`] for later, when a runner has the machine.
+    pub fn loss(&self) -> impl Fn() + 'static {
+        let device = self.device.clone();
+        move || device.destroy()
     }
 
     fn healthy(&self) -> Result<()> {
@@ -239,13 +248,21 @@ impl WgpuMachine {
     }
 }
 
+impl Drop for WgpuMachine {
+    fn drop(&mut self) {
+        // A browser would keep the memory until its garbage collector comes.
+        self.buffers.values().for_each(wgpu::Buffer::destroy);
+        self.device.destroy();
+    }
+}
+
 impl Machine for WgpuMachine {
     fn create(&mut self, label: &str, bytes: u64) -> Result<Buffer> {
         self.healthy()?;
         let bytes = bytes.div_ceil(16) * 16;
         let most = self.limits().binding_bytes;
         if bytes > most {
-            return Err(Error::Gpu(format!(
+            return Err(Error::GpuTooSmall(format!(
                 "{label} needs {bytes} bytes in one piece, {} lets a kernel see {most}",
                 self.report.name
             )));
@@ -264,9 +281,9 @@ impl Machine for WgpuMachine {
         #[cfg(not(target_family = "wasm"))]
         if let Some(e) = scopes.into_iter().rev().find_map(|scope| scope.pop().wait()) {
             let held = self.counts.buffer_bytes >> 20;
-            return Err(Error::Gpu(format!(
+            return Err(Error::GpuTooSmall(format!(
                 "the GPU has no room for {label} ({} MiB; it holds {held} MiB of Folio's already): {}. Ask for a shorter \
-                 text, use a smaller or quantised model, or --device cpu",
+                 text, or use a smaller or quantised model",
                 bytes >> 20,
                 one_line(&e.to_string())
             )));
@@ -377,8 +394,8 @@ impl Machine for WgpuMachine {
     }
 
     async fn renew(&mut self) -> Result<()> {
-        // The same adapter again, where it is still there.
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        // The same adapter again, where it is still there. A browser offers no list.
+        let instance = instance();
         let adapters = adapter::all(&instance).await;
         let same = adapters.iter().find(|adapter| adapter::report(adapter) == self.report);
         let fresh = match same {
@@ -392,6 +409,10 @@ impl Machine for WgpuMachine {
         self.counts.readback_bytes = counts.readback_bytes;
         Ok(())
     }
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
 }
 
 fn one_line(text: &str) -> String {

@@ -259,7 +259,7 @@ impl Driver {
         };
         let watch = Stopwatch::start();
         let mut cursor = self.cursor;
-        let (mut pages, mut counts) = (Vec::new(), Vec::new());
+        let (mut pages, mut texts, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         for &n in lengths {
             for &id in &self.tokens[cursor..cursor + n] {
                 chunker.push(id, self.tokenizer.token_bytes(id));
@@ -268,6 +268,7 @@ impl Driver {
             let chunk = chunker.close();
             counts.push(chunk.ids.len());
             pages.push(folding.pages.render(&chunk.text, tint));
+            texts.push(chunk.text);
         }
         self.seconds.render += watch.seconds();
         let open = self.runner.context().open_slots();
@@ -289,11 +290,11 @@ impl Driver {
         };
         self.peak_slots = self.peak_slots.max(held);
         let mut events = Vec::new();
-        for (i, image) in pages.into_iter().enumerate() {
+        for (i, (image, text)) in pages.into_iter().zip(texts).enumerate() {
             let index = self.folds;
             self.folds += 1;
             let taken = folded.slots.get(i).copied().unwrap_or(0);
-            events.push(Event::Page { index, image });
+            events.push(Event::Page { index, text, image });
             events.push(Event::Folded {
                 index,
                 tokens: counts[i],

@@ -28,6 +28,8 @@ pub enum Event {
     Page {
         /// Number of the page, from 0.
         index: usize,
+        /// The text that it replaces.
+        text: String,
         /// The image that the model saw.
         image: PageImage,
     },

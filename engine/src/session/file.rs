@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ops::{self, Op};
 use super::{ContextMode, Sampling, Session, Settings, StopMatcher};
 use crate::checkpoint::AtomicFile;
+use crate::config::Config;
 use crate::page::FontStack;
 use crate::runner::Runner;
 use crate::text::Tokenizer;
@@ -82,14 +83,24 @@ impl SavedSession {
     /// # Errors
     /// No session file, one of a newer folio, of another model or of other fonts; a value out of range.
     pub fn read(path: &Path, model: &str, fonts: &str) -> Result<Self> {
-        let bad = |what: String| Error::invalid(path.display().to_string(), what);
+        let place = path.display().to_string();
         let size = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?.len();
         if size > LARGEST {
-            return Err(bad(format!("{size} bytes is too large for a session file")));
+            let what = format!("{size} bytes is too large for a session file");
+            return Err(Error::invalid(place, what));
         }
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::from_json(&bytes, &place, model, fonts)
+    }
+
+    /// As [`Self::read`], from a file's content; `place` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn from_json(bytes: &[u8], place: &str, model: &str, fonts: &str) -> Result<Self> {
+        let bad = |what: String| Error::invalid(place, what);
         let not_ours = |e: serde_json::Error| bad(format!("damaged or not a session file of folio ({e})"));
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(not_ours)?;
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(not_ours)?;
         if value["format"] != FORMAT {
             return Err(bad("not a session file of folio".into()));
         }
@@ -103,7 +114,7 @@ impl SavedSession {
             _ => return Err(bad("damaged: no valid format version".into())),
         }
         // Parsed from the bytes again so that the error names line and column.
-        let saved: Self = serde_json::from_slice(&bytes).map_err(not_ours)?;
+        let saved: Self = serde_json::from_slice(bytes).map_err(not_ours)?;
         if saved.model != model {
             return Err(bad(
                 "this session was made with another model: pass the --model that wrote it".into(),
@@ -133,6 +144,15 @@ impl SavedSession {
         self.context
     }
 
+    /// Whether a model of this configuration can have written it.
+    ///
+    /// # Errors
+    /// It cannot: the file is damaged.
+    pub fn check(&self, config: &Config, tokenizer: &Tokenizer) -> Result<()> {
+        ops::check(&self.ops, &self.tokens, self.context, config, tokenizer)
+            .map_err(|what| Error::invalid("session file", format!("damaged: {what}")))
+    }
+
     /// Puts the session on `runner`: the replay happens as its first events are pulled.
     ///
     /// # Errors
@@ -144,8 +164,7 @@ impl SavedSession {
         fonts: FontStack,
         settings: Settings,
     ) -> Result<Session> {
-        ops::check(&self.ops, &self.tokens, self.context, runner.config(), &tokenizer)
-            .map_err(|what| Error::invalid("session file", format!("damaged: {what}")))?;
+        self.check(runner.config(), &tokenizer)?;
         let saved = self.settings(settings.max_new_tokens);
         let mut session = Session::blank(runner, tokenizer, fonts, self.context, saved)?;
         session.sampler.seek(self.rng_position);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -11,21 +12,64 @@ use crate::{Error, Result};
 const EDGE: u64 = 64 << 10;
 const LONGEST_HEADER: u64 = 100 << 20;
 
-/// SHA-256 in hex over a model folder: `config.json` and `tokenizer.json` whole; of every `*.safetensors` name, length,
-/// header, and the first and last 64 KiB of data (training changes every tensor, so the edges tell models apart).
+/// [`fingerprint_of`] a model folder: its `config.json`, `tokenizer.json` and every `*.safetensors`.
 ///
 /// # Errors
 /// A file that cannot be read.
 pub fn fingerprint(dir: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    for name in ["config.json", "tokenizer.json"] {
+    let text = |name: &str| {
         let path = dir.join(name);
-        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        std::fs::read(&path).map_err(|e| Error::io("read", &path, e))
+    };
+    let (config, tokenizer) = (text("config.json")?, text("tokenizer.json")?);
+    let (mut files, mut weights) = (Vec::new(), Vec::new());
+    for path in weight_files(dir)? {
+        let bad = |e| Error::io("read", &path, e);
+        let file = File::open(&path).map_err(bad)?;
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+        weights.push((name, file.metadata().map_err(bad)?.len()));
+        files.push((path, file));
+    }
+    fingerprint_of(&config, &tokenizer, &weights, &mut |i, range| {
+        let (path, file) = &mut files[i];
+        read(file, range).map_err(|e| Error::io("read", &path, e))
+    })
+}
+
+fn read(file: &mut File, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(range.start))?;
+    file.take(range.end - range.start).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// SHA-256 in hex over a model: `config` and `tokenizer` whole; of every weights file (in the order of their names) name,
+/// length, header, and the first and last 64 KiB of data (training changes every tensor, so the edges tell models apart).
+///
+/// `weights` are names and lengths, `read` gives bytes of one.
+///
+/// # Errors
+/// What `read` says.
+pub fn fingerprint_of(
+    config: &[u8],
+    tokenizer: &[u8],
+    weights: &[(Vec<u8>, u64)],
+    read: &mut dyn FnMut(usize, Range<u64>) -> Result<Vec<u8>>,
+) -> Result<String> {
+    let mut hash = Sha256::new();
+    for bytes in [config, tokenizer] {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     }
-    for path in weight_files(dir)? {
-        hash_edges(&path, &mut hash).map_err(|e| Error::io("read", &path, e))?;
+    for (i, (name, length)) in weights.iter().enumerate() {
+        hash.update(name);
+        hash.update(length.to_le_bytes());
+        let header = match read(i, 0..8.min(*length))?.first_chunk() {
+            Some(first) => u64::from_le_bytes(*first),
+            None => 0,
+        };
+        hash.update(read(i, 0..(8 + header.min(LONGEST_HEADER) + EDGE).min(*length))?);
+        hash.update(read(i, length.saturating_sub(EDGE)..*length)?);
     }
     Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }
@@ -38,30 +82,6 @@ fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
         .collect();
     files.sort();
     Ok(files)
-}
-
-fn hash_edges(path: &Path, hash: &mut Sha256) -> std::io::Result<()> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
-    hash.update(length.to_le_bytes());
-    let mut word = [0u8; 8];
-    let header = if length >= 8 {
-        file.read_exact(&mut word).map(|()| u64::from_le_bytes(word))?
-    } else {
-        0
-    };
-    file.rewind()?;
-    let mut bytes = Vec::new();
-    (&mut file)
-        .take(8 + header.min(LONGEST_HEADER) + EDGE)
-        .read_to_end(&mut bytes)?;
-    hash.update(&bytes);
-    bytes.clear();
-    file.seek(SeekFrom::Start(length.saturating_sub(EDGE)))?;
-    file.take(EDGE).read_to_end(&mut bytes)?;
-    hash.update(&bytes);
-    Ok(())
 }
 
 #[cfg(test)]

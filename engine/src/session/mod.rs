@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use event::{Event, FinishReason};
 pub use file::SavedSession;
-pub use fingerprint::fingerprint;
+pub use fingerprint::{fingerprint, fingerprint_of};
 pub use generate::Session;
 pub use ops::PartKind;
 #[cfg(feature = "gpu")]

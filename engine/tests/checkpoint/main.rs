@@ -5,6 +5,7 @@ mod damage;
 mod files;
 mod initial;
 mod names;
+mod pieces;
 mod shards;
 mod stored;
 
