@@ -1,0 +1,46 @@
+// @ts-check
+// How far loading has come.
+
+import { inBytes } from "./scale.js";
+
+/** @typedef {import("../folio.js").Progress} Progress */
+
+const STEPS = { "testing the GPU": "Testing the GPU", loading: "Moving weights to the GPU", compiling: "Compiling shaders" };
+
+export class LoadProgress {
+  #abort = new AbortController();
+
+  /** @param {{box: HTMLElement, bar: HTMLProgressElement, text: HTMLElement, cancel: HTMLButtonElement}} places */
+  constructor(places) {
+    this.places = places;
+    places.cancel.onclick = () => this.#abort.abort();
+  }
+
+  /** @returns {AbortSignal} aborted by the Cancel button */
+  start() {
+    this.#abort = new AbortController();
+    this.places.box.hidden = false;
+    this.#show("Starting", null);
+    return this.#abort.signal;
+  }
+
+  /** @param {Progress} step */
+  show(step) {
+    if (step.what === "downloading") {
+      const { done, total } = step;
+      this.#show(total === null ? `Downloading: ${inBytes(done)}` : `Downloading: ${inBytes(done)} of ${inBytes(total)}`, total ? done / total : null);
+    } else if (step.what === "waiting for another tab") this.#show("Another tab is downloading this model; waiting for it", null);
+    else this.#show(STEPS[step.what], step.share);
+  }
+
+  end() {
+    this.places.box.hidden = true;
+  }
+
+  /** @param {string} text @param {number | null} share */
+  #show(text, share) {
+    this.places.text.textContent = text;
+    if (share === null) this.places.bar.removeAttribute("value");
+    else this.places.bar.value = share;
+  }
+}

@@ -1,0 +1,139 @@
+// @ts-check
+// The text as it is written. It only ever appends, and cuts a run of text in two where a page begins or ends: what is
+// there is never drawn anew, so that the ten-thousandth token costs what the first does.
+
+import { Leaves } from "./leaves.js";
+
+/** @typedef {import("./leaves.js").Leaf} Leaf */
+/** @typedef {{element: HTMLElement, start: number, length: number}} Paragraph */
+
+/** A paragraph without a newline is ended after so much, at a space: layout works paragraph by paragraph. */
+const LONG = 6000;
+
+export class TextView {
+  /** @type {HTMLElement} */ #box;
+  #leaves = new Leaves();
+  /** @type {Paragraph[]} */ #paragraphs = [];
+  /** Paragraphs before this one are folded as a whole. */
+  #firstOpen = 0;
+  /** @type {Map<number, HTMLElement[]>} */ #runs = new Map();
+  #follow = true;
+
+  /** @param {HTMLElement} box */
+  constructor(box) {
+    this.#box = box;
+    box.addEventListener("scroll", () => (this.#follow = box.scrollHeight - box.scrollTop - box.clientHeight < 40), { passive: true });
+  }
+
+  get text() {
+    return this.#leaves.text;
+  }
+
+  /** Where no page has been yet: offset of the first character that is held as text. */
+  get folded() {
+    return this.#leaves.folded;
+  }
+
+  clear() {
+    this.#box.replaceChildren();
+    this.#leaves = new Leaves();
+    this.#paragraphs = [];
+    this.#firstOpen = 0;
+    this.#runs.clear();
+    this.#follow = true;
+  }
+
+  /** @param {string} text @param {boolean} [given] not of the model's making: the prompt */
+  append(text, given = false) {
+    for (let at = 0; at < text.length; ) {
+      const newline = text.indexOf("\n", at);
+      const end = newline < 0 ? text.length : newline + 1;
+      this.#appendLine(text.slice(at, end), given);
+      at = end;
+    }
+    for (const leaf of this.#leaves.append(text)) this.#mark(leaf);
+  }
+
+  /** @param {string} line with at most one newline, at its end @param {boolean} given */
+  #appendLine(line, given) {
+    let paragraph = this.#paragraphs.at(-1);
+    const last = paragraph?.element.lastElementChild;
+    const full = paragraph && paragraph.length > LONG && line.startsWith(" ");
+    if (!paragraph || full || last?.textContent?.endsWith("\n")) {
+      const element = document.createElement("div");
+      element.className = full ? "par same" : "par";
+      paragraph = { element, start: paragraph ? paragraph.start + paragraph.length : 0, length: 0 };
+      this.#paragraphs.push(paragraph);
+      this.#box.append(element);
+    }
+    const run = /** @type {HTMLElement | null} */ (paragraph.element.lastElementChild);
+    const open = run && run.dataset.page === undefined && run.classList.contains("given") === given;
+    if (open && run.firstChild instanceof Text) run.firstChild.appendData(line);
+    else {
+      const span = document.createElement("span");
+      if (given) span.className = "given";
+      span.append(line);
+      paragraph.element.append(span);
+    }
+    paragraph.length += line.length;
+    if (paragraph.length === 1 && line === "\n") paragraph.element.classList.add("blank");
+  }
+
+  /** @param {number} page @param {string} text */
+  fold(page, text) {
+    for (const leaf of this.#leaves.fold(page, text)) this.#mark(leaf);
+  }
+
+  /** @param {Leaf} leaf */
+  #mark({ page, start, end }) {
+    /** @type {HTMLElement[]} */ const marked = [];
+    for (let i = this.#firstOpen; i < this.#paragraphs.length; i++) {
+      const paragraph = this.#paragraphs[i];
+      if (paragraph.start >= end) break;
+      if (paragraph.start + paragraph.length <= end) this.#firstOpen = Math.min(i + 1, this.#paragraphs.length - 1); // the last may grow
+      let at = paragraph.start;
+      for (const run of /** @type {HTMLElement[]} */ ([...paragraph.element.children])) {
+        const length = run.textContent?.length ?? 0;
+        const piece = cut(run, Math.max(0, start - at), Math.min(length, end - at));
+        at += length;
+        if (!piece) continue;
+        piece.dataset.page = String(page);
+        marked.push(piece);
+      }
+    }
+    marked[0]?.classList.add("first");
+    this.#runs.set(page, marked);
+  }
+
+  /** Shows or hides which text a page replaced. @param {number} page @param {boolean} on */
+  highlight(page, on) {
+    for (const run of this.#runs.get(page) ?? []) run.classList.toggle("lit", on);
+  }
+
+  /** @param {number} page */
+  reveal(page) {
+    const run = this.#runs.get(page)?.[0];
+    if (run) this.#box.scrollTo({ top: run.offsetTop - this.#box.offsetTop - this.#box.clientHeight / 3 });
+  }
+
+  /** Keeps the end in sight, unless the reader has scrolled back. */
+  follow() {
+    if (this.#follow) this.#box.scrollTop = this.#box.scrollHeight;
+  }
+}
+
+/** The part [from, to) of a run as a run of its own. @param {HTMLElement} run @param {number} from @param {number} to @returns {HTMLElement | null} */
+function cut(run, from, to) {
+  const text = run.firstChild;
+  if (from >= to || !(text instanceof Text) || run.dataset.page !== undefined) return null;
+  if (to < text.length) {
+    const after = /** @type {HTMLElement} */ (run.cloneNode());
+    after.append(text.splitText(to));
+    run.after(after);
+  }
+  if (from === 0) return run;
+  const piece = /** @type {HTMLElement} */ (run.cloneNode());
+  piece.append(text.splitText(from));
+  run.after(piece);
+  return piece;
+}
