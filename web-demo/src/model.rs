@@ -8,7 +8,7 @@ use crate::settings::{from_js, settings};
 use folio_engine::Error;
 use folio_engine::checkpoint::{Checkpoint, PieceFile, tensors};
 use folio_engine::config::Config;
-use folio_engine::gpu::{GpuOptions, GpuRunner, WgpuMachine, tested};
+use folio_engine::gpu::{GpuOptions, GpuRunner, tested};
 use folio_engine::page::FontStack;
 use folio_engine::runner::Runner;
 use folio_engine::session::{ContextMode, PartKind, SavedSession, Session, fingerprint_of};
@@ -92,12 +92,12 @@ impl Model {
         };
         device::has_webgpu()?;
         report("testing the GPU", 0.0);
-        let machine = WgpuMachine::open(GpuOptions {
+        let machine = device::open(GpuOptions {
             allow_software: options.software,
             memory_bytes: options.memory_bytes,
             ..GpuOptions::default()
         });
-        let machine = tested(machine.await.map_err(engine)?).await.map_err(engine)?;
+        let machine = tested(machine.await?).await.map_err(engine)?;
         let adapter = device::report(machine.report());
         let lose = Box::new(machine.loss());
         let thrown = Thrown::default();

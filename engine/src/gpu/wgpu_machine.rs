@@ -29,6 +29,8 @@ pub struct GpuOptions {
     pub profile: bool,
     /// Bytes that all buffers together may take.
     pub memory_bytes: Option<u64>,
+    /// What a browser says of its adapter, and wgpu does not pass on: its name, and whether it is a CPU.
+    pub told: Option<(String, bool)>,
 }
 
 #[derive(Debug, Clone)]
@@ -85,7 +87,10 @@ impl WgpuMachine {
     }
 
     async fn on(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Self> {
-        let report = adapter::report(adapter);
+        let mut report = adapter::report(adapter);
+        if let Some((name, software)) = &options.told {
+            (report.name, report.software) = (name.clone(), *software);
+        }
         if let Some(what) = &report.lacks {
             return Err(Error::GpuBelowFloor(format!("{} has {what}", report.name)));
         }

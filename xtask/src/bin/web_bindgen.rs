@@ -17,6 +17,10 @@ fn main() -> ExitCode {
         .input_path(input)
         .out_name("engine")
         .typescript(true)
+        // `init()` finds `engine_bg.wasm` beside the script.
+        .omit_default_module_path(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
         .web(true)
         .and_then(|bindgen| bindgen.generate(out));
     match made {

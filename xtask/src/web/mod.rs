@@ -31,11 +31,3 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     Ok(())
 }
-
-/// Builds `web-demo/dist`.
-///
-/// # Errors
-/// As [`run`].
-pub(crate) fn build() -> Result<()> {
-    build::build()
-}
