@@ -3,6 +3,7 @@
 // A command line tool: stdout and stderr are what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod browser;
 mod ci;
 mod drivers;
 mod gpu_runs;

@@ -2,9 +2,8 @@
 
 use crate::gpu_runs::{self, GpuRuns};
 use crate::test_counts::TestCounts;
-use crate::{drivers, process, tools};
+use crate::{browser, drivers, process, tools};
 use anyhow::{Context, Result, bail};
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -18,6 +17,9 @@ pub(crate) struct Args {
     /// backend), so the tests of the workspace, and CI, leave them out.
     #[arg(long)]
     pub(crate) burn_wgpu: bool,
+    /// Only the tests of the page in a real browser.
+    #[arg(long, conflicts_with_all = ["burn_wgpu", "rest"])]
+    pub(crate) browser: bool,
     /// Passed on to `cargo test`: a name to filter by, `-p CRATE`, `-- --nocapture`, …
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) rest: Vec<String>,
@@ -26,7 +28,7 @@ pub(crate) struct Args {
 /// The test binary whose tests run on every adapter.
 const GPU_SUITE: &str = "gpu_parity";
 
-/// Runs the tests, the GPU tests once more on SwiftShader, and prints their number last, `N passed, N failed`, alone on a line.
+/// Runs the tests, the GPU tests once more on SwiftShader, those of the page in a browser, and prints their number last, `N passed, N failed`, alone on a line.
 ///
 /// # Errors
 /// A tool is missing, something does not build, a test fails, no test ran at all, or a GPU test did not run on an adapter.
@@ -45,6 +47,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
+    if args.browser {
+        return browser::run(counts);
+    }
     let mut command = cargo_test();
     if args.burn_wgpu {
         command.args([
@@ -70,6 +75,7 @@ fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
     }
     let driver = &drivers::SWIFTSHADER;
     let Some(icd) = driver.find() else {
+        // Chromium brings SwiftShader: without it there is no browser either.
         eprintln!(
             "note: {} is not installed, FOLIO_ALLOW_NO_GPU=1: the GPU tests run without it",
             driver.name
@@ -81,7 +87,8 @@ fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
     command.env("FOLIO_GPU_LOG", notes).env("VK_ICD_FILENAMES", icd);
     eprintln!("the GPU tests once more, on {}:", driver.name);
     let second = counted(&mut command, counts);
-    first.and(second)?;
+    let third = browser::run(counts);
+    first.and(second).and(third)?;
 
     let list = process::output(cargo_test().args(["--workspace", "--test", GPU_SUITE, "--", "--list"]))?;
     let tests = gpu_runs::listed(&String::from_utf8_lossy(&list));
@@ -98,36 +105,30 @@ fn cargo_test() -> Command {
     // All binaries run, so that the count is that of the whole workspace even when one fails.
     let mut command = process::cargo(&["test", "--release", "--no-fail-fast"]);
     command.stdin(Stdio::null());
-    // The release profile, so that the dependencies are not built a second time for the tests; our own crates with the
-    // checks that a debug build has (see the profiles in Cargo.toml).
-    command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
-    command.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
+    checked(&mut command);
     // A required tool is there by now: a test that skips itself for want of it would hide a fault.
     command.env("FOLIO_REQUIRE_TESSERACT", "1");
     command
 }
 
+/// Switches on the checks that tests run with.
+pub(crate) fn checked(command: &mut Command) {
+    // The release profile, so that the dependencies are not built a second time for the tests; our own crates with the
+    // checks that a debug build has (see the profiles in Cargo.toml).
+    command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    command.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
+}
+
 /// Runs `command`, shows what it prints and adds its tests to `counts`.
 fn counted(command: &mut Command, counts: &mut TestCounts) -> Result<()> {
-    command.stdout(Stdio::piped());
-    eprintln!("$ {}", process::show(command));
     let failed_before = counts.failed;
-    let mut child = command.spawn().context("cannot run cargo")?;
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).split(b'\n') {
-            let line = line.context("cannot read what cargo test prints")?;
-            let line = String::from_utf8_lossy(&line);
-            println!("{line}");
-            counts.add_line(&line);
-        }
-    }
-    let status = child.wait().context("cannot wait for cargo test")?;
-    if !status.success() && counts.failed == failed_before {
+    let outcome = process::each_line(command, |line| {
+        println!("{line}");
+        counts.add_line(line);
+    });
+    if outcome.is_err() && counts.failed == failed_before {
         // Nothing built, or a test binary died before it could count.
-        eprintln!("cargo test ended with {status} and counted no failed test: see above");
+        eprintln!("cargo test failed and counted no failed test: see above");
     }
-    if !status.success() {
-        bail!("the tests did not pass");
-    }
-    Ok(())
+    outcome.context("the tests did not pass")
 }

@@ -37,6 +37,22 @@ impl TestCounts {
             }
         }
     }
+
+    /// Adds the counts of one line of Node's test runner, when it is one of its closing lines: `# pass 3`.
+    pub(crate) fn add_tap_line(&mut self, line: &str) {
+        let Some((what, number)) = line.strip_prefix("# ").and_then(|rest| rest.split_once(' ')) else {
+            return;
+        };
+        let Ok(number) = number.trim().parse::<usize>() else {
+            return;
+        };
+        match what {
+            "pass" => self.passed += number,
+            "fail" | "cancelled" => self.failed += number,
+            "skipped" | "todo" => self.skipped += number,
+            _ => {}
+        }
+    }
 }
 
 impl fmt::Display for TestCounts {
@@ -74,6 +90,24 @@ mod tests {
             }
         );
         assert_eq!(counts.to_string(), "7 passed, 2 failed, 1 skipped");
+    }
+
+    #[test]
+    fn sums_what_node_says() {
+        let mut counts = TestCounts::default();
+        for line in [
+            "ok 1 - a",
+            "# tests 9",
+            "# pass 4",
+            "# fail 1",
+            "# cancelled 2",
+            "# skipped 1",
+            "# duration_ms 5.2",
+            "# pass",
+        ] {
+            counts.add_tap_line(line);
+        }
+        assert_eq!(counts.to_string(), "4 passed, 3 failed, 1 skipped");
     }
 
     #[test]

@@ -45,7 +45,7 @@ const TOOLS: [Tool; 4] = [
     },
     Tool {
         package: "chromium",
-        purpose: "SwiftShader: another GPU in software",
+        purpose: "SwiftShader: another GPU in software, and the browser that runs the page",
         probe: Probe::Driver(&drivers::SWIFTSHADER),
         required: true,
     },
@@ -72,6 +72,13 @@ impl Tool {
     fn needed(&self) -> bool {
         self.required && !(matches!(self.probe, Probe::Driver(_)) && drivers::allowed_without())
     }
+}
+
+/// Whether a program is there.
+pub(crate) fn has(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null());
+    command.output().is_ok_and(|output| output.status.success())
 }
 
 /// Checks for everything that tests need; with `install`, installs what is missing (Debian and Ubuntu).

@@ -1,10 +1,10 @@
 //! From the crate and the site's files to `web-demo/dist`.
 
 use super::{budget, manifest};
-use crate::process;
+use crate::{process, tools};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -25,7 +25,7 @@ pub(super) fn build() -> Result<()> {
         "--target",
         TARGET,
     ]))?;
-    let compiled = target_dir()?.join(TARGET).join("web/folio_web.wasm");
+    let compiled = process::target_dir()?.join(TARGET).join("web/folio_web.wasm");
 
     // Put together beside `dist` and swapped in whole, so that a failed build leaves the former one.
     let (dist, fresh) = (dist(), process::root().join("web-demo/dist.partial"));
@@ -63,17 +63,8 @@ fn ensure_target() -> Result<()> {
     .with_context(|| format!("the Rust target {TARGET} is missing"))
 }
 
-fn target_dir() -> Result<PathBuf> {
-    let metadata = process::output(&mut process::cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
-    let metadata: serde_json::Value = serde_json::from_slice(&metadata).context("cargo metadata is not JSON")?;
-    let dir = metadata["target_directory"].as_str();
-    dir.map(PathBuf::from)
-        .context("cargo metadata names no target directory")
-}
-
 fn optimise(wasm: &Path) -> Result<()> {
-    let there = Command::new("wasm-opt").arg("--version").stdout(Stdio::null()).status();
-    if there.is_err() {
+    if !tools::has("wasm-opt") {
         eprintln!("note: wasm-opt is not installed: the package stays a little larger");
         return Ok(());
     }

@@ -31,3 +31,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     Ok(())
 }
+
+/// Builds `web-demo/dist`.
+///
+/// # Errors
+/// Something does not build, the package is over its budget.
+pub(crate) fn build() -> Result<()> {
+    build::build()
+}

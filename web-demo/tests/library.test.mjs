@@ -1,0 +1,100 @@
+// The library in a real browser: the same tokens and pages as the native program, losses survived, nothing leaked.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { PROSE, native, open, withFolio } from "./harness.mjs";
+
+const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0, ignoreEos: true };
+let site;
+
+before(async () => {
+  site = await open({ path: "index.html?software" });
+});
+after(() => site?.close());
+
+/** In the page: writes `tokens` after `prompt`; gives ids, pages and the session file. */
+async function write(folio, { prompt, settings, loseAt = null }) {
+  const ids = [];
+  const pages = [];
+  let stats = null;
+  for await (const event of folio.generate(prompt, settings)) {
+    if (event.type === "token") {
+      ids.push(event.id);
+      if (ids.length === loseAt) await folio.loseDevice();
+    }
+    if (event.type === "page") pages.push([...event.png]);
+    if (event.type === "stats") stats = event.stats;
+  }
+  const session = JSON.parse(await (await folio.save()).text());
+  return { ids, pages, stats, session, counts: await folio.counts() };
+}
+
+test("the same 200 tokens, pages and session file as the native program, folds included", async () => {
+  const right = native(PROSE, 200);
+  const found = await withFolio(site.page, write, { prompt: PROSE, settings: { ...GREEDY, maxNewTokens: 200 } });
+  assert.equal(found.message, undefined, found.message);
+  assert.ok(right.pages.length >= 2, "the text folds");
+  assert.deepEqual(found.session.tokens, right.session.tokens);
+  assert.equal(found.ids.length, 200);
+  assert.equal(found.pages.length, right.pages.length);
+  found.pages.forEach((page, i) => assert.ok(Buffer.from(page).equals(right.pages[i]), `page ${i} has other bytes`));
+  assert.deepEqual(found.session, right.session);
+  assert.equal(found.stats.folds, right.pages.length);
+});
+
+test("a lost device is replaced in mid-text, and the text is the same", async () => {
+  const settings = { ...GREEDY, maxNewTokens: 60 };
+  const prompt = PROSE.slice(0, 300);
+  const whole = await withFolio(site.page, write, { prompt, settings });
+  const broken = await withFolio(site.page, write, { prompt, settings, loseAt: 20 });
+  assert.equal(broken.message, undefined, broken.message);
+  assert.deepEqual(broken.ids, whole.ids);
+});
+
+test("breaking out of the loop stops the text; it can be saved, restored elsewhere, and goes on as if never stopped", async () => {
+  const settings = { ...GREEDY, temperature: 0.9, topK: 40, seed: 7, maxNewTokens: 48 };
+  const whole = await withFolio(site.page, write, { prompt: "The ship", settings });
+  const saved = await withFolio(
+    site.page,
+    async (folio, settings) => {
+      let n = 0;
+      for await (const event of folio.generate("The ship", settings)) if (event.type === "token" && ++n === 17) break;
+      return { text: await (await folio.save()).text() };
+    },
+    settings,
+  );
+  const kept = JSON.parse(saved.text).tokens.length;
+  assert.ok(kept < whole.session.tokens.length, "it was stopped before its end");
+  const total = whole.session.tokens.length;
+  const rest = await withFolio(
+    site.page,
+    async (folio, { text, left }) => {
+      let shown = "";
+      for await (const event of folio.restore(new Blob([text]), { maxNewTokens: left })) if (event.type === "text") shown = event.text;
+      return { shown, tokens: JSON.parse(await (await folio.save()).text()).tokens };
+    },
+    { text: saved.text, left: total - kept },
+  );
+  assert.equal(rest.message, undefined, rest.message);
+  assert.ok(rest.shown.startsWith("The ship"), rest.shown);
+  assert.deepEqual(rest.tokens, whole.session.tokens);
+});
+
+test("loading, writing and disposing ten times leaves buffers and memory where they were", async () => {
+  const seen = [];
+  for (let i = 0; i < 10; i++) {
+    const run = await withFolio(site.page, write, { prompt: "It was", settings: { ...GREEDY, maxNewTokens: 8 } });
+    assert.equal(run.message, undefined, run.message);
+    seen.push(run.counts);
+  }
+  const { buffers, bufferBytes, wasmBytes, kvBytes } = seen[0];
+  for (const counts of seen) {
+    assert.deepEqual([counts.buffers, counts.bufferBytes, counts.kvBytes], [buffers, bufferBytes, kvBytes]);
+    assert.ok(Math.abs(counts.wasmBytes - wasmBytes) <= 1 << 20, `WASM memory ${counts.wasmBytes}, at first ${wasmBytes}`);
+  }
+  const info = await withFolio(site.page, async (folio) => folio.info);
+  const largest = 4096 * 256 * 2;
+  assert.ok(wasmBytes <= 3 * largest + (64 << 20), `${wasmBytes} bytes of WASM memory`);
+  console.log(`WASM memory ${wasmBytes} bytes, ${buffers} buffers of ${bufferBytes} bytes; ${info.parameters} parameters`);
+});
+
+test("the page's console stayed clean", () => assert.deepEqual(site.errors, []));
