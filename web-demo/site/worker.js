@@ -14,7 +14,7 @@ import { openModel } from "./store/open.js";
  * @typedef {import("./engine.js").Model} Model
  */
 
-/** @type {Pick<DedicatedWorkerGlobalScope, "postMessage"> & {onmessage: ((event: MessageEvent<ToWorker>) => void) | null}} */
+/** @type {{postMessage: (message: FromWorker, transfer: Transferable[]) => void, onmessage: ((event: MessageEvent<ToWorker>) => void) | null}} */
 const page = /** @type {any} */ (self);
 
 /** @param {FromWorker} message @param {Transferable[]} [transfer] */

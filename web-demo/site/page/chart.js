@@ -86,8 +86,11 @@ function draw(canvas, { lines, maxX, maxY, left, right, below, marks }) {
   }
   if (below) {
     context.textAlign = "center";
-    const { marks } = axis(maxX, Math.max(2, plot.w / 80));
-    for (const x of marks) if (x > 0 && atX(x) < width - 30) context.fillText(below(x), atX(x), height - 7);
+    const unit = "tokens";
+    const clear = plot.x + context.measureText(unit).width + 24;
+    for (const x of axis(maxX, Math.max(2, plot.w / 55)).marks) if (atX(x) > clear) context.fillText(below(x), atX(x), height - 7);
+    context.textAlign = "left";
+    context.fillText(unit, plot.x, height - 7);
   }
   for (const { points, color: name, dashed, filled } of lines) {
     const shown = thin(points, maxX, Math.max(1, Math.floor(plot.w)));
@@ -159,7 +162,7 @@ export class ContextChart {
       maxY: end * 1.04,
       left: inThousands,
       right: this.#bytesPerSlot > 0 ? (y) => inBytes(y * this.#bytesPerSlot) : undefined,
-      below: (x) => `${inThousands(x)} tokens`,
+      below: inThousands,
       marks: 4,
     });
     this.legend.replaceChildren(

@@ -109,7 +109,7 @@ export class DocumentView {
   #account() {
     const bytes = this.#info?.kvBytesPerSlot ?? 0;
     const { slots, unfoldedSlots, folds, tokensPerSecond, firstTokenMs, tokens, counts } = report;
-    const share = unfoldedSlots > 0 ? ` (${Math.round((100 * slots) / unfoldedSlots)} %)` : "";
+    const share = unfoldedSlots > 0 ? ` (${Math.round((100 * slots) / unfoldedSlots)}%)` : "";
     const rows = [
       ["Written", `${inThousands(tokens.length)} tokens`],
       ["Pages", inThousands(folds)],

@@ -18,20 +18,19 @@ export class TextView {
   #firstOpen = 0;
   /** @type {Map<number, HTMLElement[]>} */ #runs = new Map();
   #follow = true;
+  #top = 0;
+  /** Whether the last run was. */
+  #given = false;
+  #lineEnded = false;
 
   /** @param {HTMLElement} box */
   constructor(box) {
     this.#box = box;
-    box.addEventListener("scroll", () => (this.#follow = box.scrollHeight - box.scrollTop - box.clientHeight < 40), { passive: true });
+    box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
   }
 
   get text() {
     return this.#leaves.text;
-  }
-
-  /** Where no page has been yet: offset of the first character that is held as text. */
-  get folded() {
-    return this.#leaves.folded;
   }
 
   clear() {
@@ -41,6 +40,8 @@ export class TextView {
     this.#firstOpen = 0;
     this.#runs.clear();
     this.#follow = true;
+    this.#top = 0;
+    this.#given = this.#lineEnded = false;
   }
 
   /** @param {string} text @param {boolean} [given] not of the model's making: the prompt */
@@ -57,9 +58,8 @@ export class TextView {
   /** @param {string} line with at most one newline, at its end @param {boolean} given */
   #appendLine(line, given) {
     let paragraph = this.#paragraphs.at(-1);
-    const last = paragraph?.element.lastElementChild;
     const full = paragraph && paragraph.length > LONG && line.startsWith(" ");
-    if (!paragraph || full || last?.textContent?.endsWith("\n")) {
+    if (!paragraph || full || this.#lineEnded) {
       const element = document.createElement("div");
       element.className = full ? "par same" : "par";
       paragraph = { element, start: paragraph ? paragraph.start + paragraph.length : 0, length: 0 };
@@ -72,10 +72,13 @@ export class TextView {
     else {
       const span = document.createElement("span");
       if (given) span.className = "given";
+      else if (this.#given) span.className = "own";
+      this.#given = given;
       span.append(line);
       paragraph.element.append(span);
     }
     paragraph.length += line.length;
+    this.#lineEnded = line.endsWith("\n");
     if (paragraph.length === 1 && line === "\n") paragraph.element.classList.add("blank");
   }
 
@@ -110,30 +113,35 @@ export class TextView {
     for (const run of this.#runs.get(page) ?? []) run.classList.toggle("lit", on);
   }
 
-  /** @param {number} page */
-  reveal(page) {
-    const run = this.#runs.get(page)?.[0];
-    if (run) this.#box.scrollTo({ top: run.offsetTop - this.#box.offsetTop - this.#box.clientHeight / 3 });
-  }
-
   /** Keeps the end in sight, unless the reader has scrolled back. */
   follow() {
-    if (this.#follow) this.#box.scrollTop = this.#box.scrollHeight;
+    if (!this.#follow) return;
+    this.#box.scrollTop = this.#box.scrollHeight;
+    this.#top = this.#box.scrollTop;
   }
+
+  /** Only going up is the reader's doing: between our scrolling and its event the text may have grown by lines. */
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#box;
+    if (scrollTop < this.#top - 1) this.#follow = false;
+    if (scrollHeight - scrollTop - clientHeight < 40) this.#follow = true;
+    this.#top = scrollTop;
+  }
+}
+
+/** A run for the later part of this one. @param {HTMLElement} run @param {Text} text @returns {HTMLElement} */
+function split(run, text) {
+  const later = /** @type {HTMLElement} */ (run.cloneNode());
+  later.classList.remove("own"); // that is where it begins
+  later.append(text);
+  run.after(later);
+  return later;
 }
 
 /** The part [from, to) of a run as a run of its own. @param {HTMLElement} run @param {number} from @param {number} to @returns {HTMLElement | null} */
 function cut(run, from, to) {
   const text = run.firstChild;
   if (from >= to || !(text instanceof Text) || run.dataset.page !== undefined) return null;
-  if (to < text.length) {
-    const after = /** @type {HTMLElement} */ (run.cloneNode());
-    after.append(text.splitText(to));
-    run.after(after);
-  }
-  if (from === 0) return run;
-  const piece = /** @type {HTMLElement} */ (run.cloneNode());
-  piece.append(text.splitText(from));
-  run.after(piece);
-  return piece;
+  if (to < text.length) split(run, text.splitText(to));
+  return from === 0 ? run : split(run, text.splitText(from));
 }

@@ -5,7 +5,7 @@
 const { K, H } = constants();
 
 function constants() {
-  const primes = [];
+  /** @type {number[]} */ const primes = [];
   for (let n = 2; primes.length < 64; n++) if (primes.every((p) => n % p)) primes.push(n);
   const bits = (/** @type {number} */ root) => ((root % 1) * 2 ** 32) | 0;
   return { K: Int32Array.from(primes, (p) => bits(Math.cbrt(p))), H: Int32Array.from(primes.slice(0, 8), (p) => bits(Math.sqrt(p))) };
@@ -60,7 +60,14 @@ export class Sha256 {
       w[i] = (w[i - 16] + s0 + w[i - 7] + s1) | 0;
     }
     const state = this.#state;
-    let [a, b, c, d, e, f, g, h] = state;
+    let a = state[0];
+    let b = state[1];
+    let c = state[2];
+    let d = state[3];
+    let e = state[4];
+    let f = state[5];
+    let g = state[6];
+    let h = state[7];
     for (let i = 0; i < 64; i++) {
       const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
       const t1 = (h + s1 + ((e & f) ^ (~e & g)) + K[i] + w[i]) | 0;

@@ -70,7 +70,7 @@ export class OpfsSink {
   append(bytes) {
     let written = 0;
     try {
-      written = this.#access.write(/** @type {any} */ (bytes), { at: this.length });
+      written = this.#access.write(bytes, { at: this.length });
     } catch (cause) {
       throw this.#full(cause);
     }
@@ -86,7 +86,7 @@ export class OpfsSink {
 
   /** @param {number} offset @param {Uint8Array} into */
   read(offset, into) {
-    const read = this.#access.read(/** @type {any} */ (into), { at: offset });
+    const read = this.#access.read(into, { at: offset });
     if (read !== into.length) throw new FolioError("storage", `${this.#file.name} ended at byte ${offset + read} while it was read; load the model again`);
   }
 
