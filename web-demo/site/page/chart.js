@@ -6,7 +6,8 @@ import { axis, inBytes, inThousands, thin } from "./scale.js";
 
 /** @typedef {import("./scale.js").Point} Point */
 
-const REDRAW_MS = 150;
+/** Not multiples of each other: the two should seldom fall into one frame. */
+const REDRAW_MS = { context: 170, speed: 410 };
 const FONT = "11px system-ui, sans-serif";
 const MARGIN = { top: 8, right: 46, bottom: 18, left: 42 };
 
@@ -24,8 +25,11 @@ class Canvas {
   #drawnAt = 0;
   #asked = false;
 
-  /** @param {HTMLCanvasElement} canvas @param {() => void} paint */
-  constructor(canvas, paint) {
+  #every;
+
+  /** @param {HTMLCanvasElement} canvas @param {number} every ms, at most so often @param {() => void} paint */
+  constructor(canvas, every, paint) {
+    this.#every = every;
     this.#canvas = canvas;
     this.#paint = paint;
     new ResizeObserver(() => this.redraw(true)).observe(canvas);
@@ -33,10 +37,10 @@ class Canvas {
 
   /** @param {boolean} [now] */
   redraw(now = false) {
-    if (now) this.#drawnAt = -REDRAW_MS;
+    if (now) this.#drawnAt = -this.#every;
     if (this.#asked) return;
     this.#asked = true;
-    const wait = Math.max(0, this.#drawnAt + REDRAW_MS - performance.now());
+    const wait = Math.max(0, this.#drawnAt + this.#every - performance.now());
     const paint = () => requestAnimationFrame(() => {
       this.#asked = false;
       this.#drawnAt = performance.now();
@@ -121,7 +125,7 @@ export class ContextChart {
   constructor(element, legend) {
     this.element = element;
     this.legend = legend;
-    this.#canvas = new Canvas(element, () => this.#paint());
+    this.#canvas = new Canvas(element, REDRAW_MS.context, () => this.#paint());
   }
 
   /** @param {number} bytesPerSlot */
@@ -194,7 +198,7 @@ export class SpeedChart {
 
   /** @param {HTMLCanvasElement} element */
   constructor(element) {
-    this.#canvas = new Canvas(element, () => this.#paint());
+    this.#canvas = new Canvas(element, REDRAW_MS.speed, () => this.#paint());
   }
 
   clear() {

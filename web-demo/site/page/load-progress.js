@@ -9,6 +9,8 @@ const STEPS = { "testing the GPU": "Testing the GPU", loading: "Moving weights t
 
 export class LoadProgress {
   #abort = new AbortController();
+  /** Weights go on to the GPU while they arrive; the slower of the two is what is waited for. */
+  #downloading = false;
 
   /** @param {{box: HTMLElement, bar: HTMLProgressElement, text: HTMLElement, cancel: HTMLButtonElement}} places */
   constructor(places) {
@@ -19,6 +21,7 @@ export class LoadProgress {
   /** @returns {AbortSignal} aborted by the Cancel button */
   start() {
     this.#abort = new AbortController();
+    this.#downloading = false;
     this.places.box.hidden = false;
     this.#show("Starting", null);
     return this.#abort.signal;
@@ -28,9 +31,10 @@ export class LoadProgress {
   show(step) {
     if (step.what === "downloading") {
       const { done, total } = step;
+      this.#downloading = total === null || done < total;
       this.#show(total === null ? `Downloading: ${inBytes(done)}` : `Downloading: ${inBytes(done)} of ${inBytes(total)}`, total ? done / total : null);
     } else if (step.what === "waiting for another tab") this.#show("Another tab is downloading this model; waiting for it", null);
-    else this.#show(STEPS[step.what], step.share);
+    else if (!this.#downloading || step.what !== "loading") this.#show(STEPS[step.what], step.share);
   }
 
   end() {

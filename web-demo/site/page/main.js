@@ -40,6 +40,7 @@ let hasDocument = false;
 let canGoOn = false;
 
 const models = new ModelPicker(get("models"), get("model-name"), {
+  busy: () => state !== "idle",
   chosen: () => void letGo().then(() => say(models.bytes === null ? "" : `The first click on Write fetches the model, ${inBytes(models.bytes)}, unless it is here already.`)),
   error: (error) => errors.show(error),
   deleted: (bytes) => say(`${inBytes(bytes)} of downloaded models deleted.`),
@@ -56,6 +57,7 @@ function become(next) {
   state = next;
   report.state = next;
   const busy = next !== "idle";
+  const focused = document.activeElement;
   get("write").disabled = busy;
   get("stop").disabled = next !== "writing";
   get("go-on").disabled = busy || !canGoOn || !folio;
@@ -63,6 +65,11 @@ function become(next) {
   get("open").disabled = busy;
   get("model-drawer").inert = busy;
   get("desk").classList.toggle("writing", next === "writing");
+  // A button that is switched off would take the keyboard's place in the page with it.
+  if (focused instanceof HTMLButtonElement && (focused.disabled || focused.closest("[hidden]"))) {
+    const heir = { idle: canGoOn && folio ? "go-on" : "write", loading: "cancel-load", writing: "stop" }[next];
+    get(heir).focus({ preventScroll: true });
+  }
 }
 
 /** Frees the model, and with it the document that it holds. */
@@ -79,9 +86,9 @@ async function letGo() {
 async function model() {
   if (folio) return folio;
   if (!models.choice) throw new Error("No model is chosen: pick one under “Model”.");
+  const signal = progress.start();
   become("loading");
   say("Loading the model.");
-  const signal = progress.start();
   try {
     folio = await Folio.load({ ...models.choice, software: form.software.checked, signal, onProgress: (step) => progress.show(step) });
   } finally {
@@ -105,10 +112,10 @@ async function write(start, sameDocument) {
   const clickedAt = performance.now();
   errors.clear();
   try {
+    view.start(clickedAt, sameDocument);
     const loaded = await model();
     become("writing");
     say("Writing.");
-    view.start(clickedAt, sameDocument);
     for await (const event of start(loaded)) {
       hasDocument = true;
       view.take(event);
@@ -149,10 +156,18 @@ function ending() {
   }
 }
 
-/** @param {number} page @param {boolean} on */
+/** @type {ReturnType<typeof setTimeout> | undefined} */ let revealing;
+
+/** A page and its text are marked together. Where one is out of sight it is brought into it, but not while the text runs. @param {number} page @param {boolean} on */
 function point(page, on) {
   text.highlight(page, on);
   pages.highlight(page, on);
+  clearTimeout(revealing);
+  if (!on || state !== "idle") return;
+  revealing = setTimeout(() => {
+    if (box.matches(":hover")) pages.reveal(page);
+    else text.reveal(page);
+  }, 250);
 }
 
 get("desk").addEventListener("submit", (/** @type {SubmitEvent} */ event) => {

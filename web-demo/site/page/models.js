@@ -15,7 +15,7 @@ export class ModelPicker {
   /**
    * @param {HTMLElement} place
    * @param {HTMLElement} name where the chosen one's name is shown
-   * @param {{chosen: () => void, error: (error: unknown) => void, deleted: (bytes: number) => void, free: () => Promise<void>}} on `free`: let go of files before they are deleted
+   * @param {{busy: () => boolean, chosen: () => void, error: (error: unknown) => void, deleted: (bytes: number) => void, free: () => Promise<void>}} on `free`: let go of files before they are deleted
    */
   constructor(place, name, on) {
     this.name = name;
@@ -53,6 +53,7 @@ export class ModelPicker {
 
   /** @param {Choice} choice @param {string} name @param {number | null} bytes */
   #choose(choice, name, bytes) {
+    if (this.on.busy()) return; // files dropped while something is written
     this.choice = choice;
     this.bytes = bytes;
     this.name.textContent = name;

@@ -81,6 +81,15 @@ export class PageStrip {
     if (large?.dataset.page === String(page)) large.classList.toggle("lit", on);
   }
 
+  /** Brings a page into the strip's sight. @param {number} page */
+  reveal(page) {
+    const button = this.leaves.find(({ index }) => index === page)?.button;
+    if (!button || this.#strip.matches(":hover")) return;
+    const strip = this.#strip.getBoundingClientRect();
+    const at = button.getBoundingClientRect();
+    if (at.left < strip.left || at.right > strip.right) this.#strip.scrollLeft += at.left - strip.left - strip.width / 3;
+  }
+
   /** @param {number} index @param {string} url @param {number} width @param {number} height @param {string} words */
   #button(index, url, width, height, words) {
     const button = document.createElement("button");

@@ -113,6 +113,15 @@ export class TextView {
     for (const run of this.#runs.get(page) ?? []) run.classList.toggle("lit", on);
   }
 
+  /** Brings the text that a page replaced into sight. @param {number} page */
+  reveal(page) {
+    const run = this.#runs.get(page)?.[0];
+    if (!run) return;
+    const box = this.#box.getBoundingClientRect();
+    const at = run.getBoundingClientRect();
+    if (at.top < box.top || at.bottom > box.bottom) this.#box.scrollTop += at.top - box.top - box.height / 4;
+  }
+
   /** Keeps the end in sight, unless the reader has scrolled back. */
   follow() {
     if (!this.#follow) return;

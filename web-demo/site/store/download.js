@@ -149,7 +149,10 @@ export class Download {
   async #learn(response) {
     const coded = response.headers.has("Content-Encoding"); // then Content-Length counts other bytes
     const length = Number(response.headers.get("Content-Length") ?? NaN) + (response.status === 206 ? this.received : 0);
-    if (this.size === null && !coded && Number.isFinite(length)) this.size = length;
+    if (!coded && Number.isFinite(length)) {
+      this.size ??= length;
+      if (this.size !== length) throw this.#corrupt(`it has ${length} bytes and should have ${this.size}`);
+    }
     const etag = response.headers.get("ETag");
     const validator = etag && !etag.startsWith("W/") ? etag : response.headers.get("Last-Modified");
     if (this.#handed > 0 && this.received === 0 && validator !== this.validator)
