@@ -1,6 +1,6 @@
 //! From the crate and the site's files to `web-demo/dist`.
 
-use super::{budget, manifest};
+use super::{budget, files, manifest};
 use crate::{process, tools};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,7 @@ pub(super) fn build() -> Result<()> {
     optimise(&wasm)?;
     budget::check(&wasm)?;
     manifest::write(&process::root().join("models"), &["folio-nano"], &fresh)?;
+    files::write(&fresh)?;
     remove(&dist)?;
     std::fs::rename(&fresh, &dist).with_context(|| format!("cannot move {} into place", fresh.display()))?;
     eprintln!("the page is in {}", dist.display());

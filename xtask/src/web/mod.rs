@@ -2,6 +2,7 @@
 
 mod budget;
 mod build;
+mod files;
 mod manifest;
 mod serve;
 
