@@ -33,6 +33,8 @@ export class Outbox {
     const events = this.#events;
     this.#events = [];
     this.#sentAt = performance.now();
-    this.#send(events, events.flatMap((event) => (event.type === "page" ? [event.png.buffer] : [])));
+    // A picture is handed over, not copied, when its buffer is its own.
+    const pictures = events.flatMap((event) => (event.type === "page" ? [event.png] : []));
+    this.#send(events, pictures.filter((png) => png.byteLength === png.buffer.byteLength).map((png) => png.buffer));
   }
 }

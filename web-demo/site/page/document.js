@@ -72,6 +72,9 @@ export class DocumentView {
         pages.folded(event);
         chart.add(report.unfoldedSlots, report.slots);
         break;
+      case "stats":
+        report.stats = event.stats;
+        break;
       case "done":
         report.reason = event.reason;
     }
@@ -108,7 +111,7 @@ export class DocumentView {
 
   #account() {
     const bytes = this.#info?.kvBytesPerSlot ?? 0;
-    const { slots, unfoldedSlots, folds, tokensPerSecond, firstTokenMs, tokens, counts } = report;
+    const { slots, unfoldedSlots, folds, tokensPerSecond, firstTokenMs, tokens, stats, counts } = report;
     const share = unfoldedSlots > 0 ? ` (${Math.round((100 * slots) / unfoldedSlots)}%)` : "";
     const rows = [
       ["Written", `${inThousands(tokens.length)} tokens`],
@@ -117,18 +120,19 @@ export class DocumentView {
       ["Unfolded", `${inThousands(unfoldedSlots)} slots, ${inBytes(unfoldedSlots * bytes)}`],
       ["Speed", tokensPerSecond ? `${tokensPerSecond.toFixed(1)} tokens/s` : "–"],
       ["First token after", firstTokenMs === null ? "–" : `${(firstTokenMs / 1000).toFixed(2)} s`],
+      ["Seed", typeof stats?.seed === "number" ? String(stats.seed) : "–"],
       ["On the GPU", counts ? inBytes(counts.bufferBytes) : "–"],
       ["In the tab", counts ? inBytes(counts.wasmBytes) : "–"],
     ];
-    const { stats } = this.#views;
-    if (stats.childElementCount === 0)
+    const table = this.#views.stats;
+    if (table.childElementCount === 0)
       for (const [name] of rows) {
         const row = document.createElement("div");
         row.append(Object.assign(document.createElement("dt"), { textContent: name }), document.createElement("dd"));
-        stats.append(row);
+        table.append(row);
       }
     rows.forEach(([, value], i) => {
-      const cell = stats.children[i].lastElementChild;
+      const cell = table.children[i].lastElementChild;
       if (cell && cell.textContent !== value) cell.textContent = value;
     });
   }

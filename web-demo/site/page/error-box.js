@@ -6,7 +6,7 @@ const ADVICE = {
   no_webgpu: "Folio needs WebGPU: a current Chrome, Edge, Safari or Firefox on a device with a graphics card. Where there is none, tick “Allow a GPU in software” under “More”.",
   below_floor: "Another browser or device may do; so may “Allow a GPU in software” under “More”, slowly.",
   too_large: "Choose a smaller model, or one that was converted to q8_0 or q4_0.",
-  corrupt: "Click Write to fetch it anew. If that gives the same, the files on the server are wrong.",
+  corrupt: "Write does so. If that gives the same, close all tabs of this page and open it again, in case it has been updated; else the files on the server are wrong.",
   device_lost: "The text is still here. Click Write to load the model again.",
   bad_session: "Open it with the model that wrote it, and make sure that the file is whole.",
   engine: "This is a fault of the program. Click Write to load the model again.",

@@ -2,6 +2,7 @@
 // Choosing a model: one of the manifest, a folder of the user's, or an address. Nothing is fetched before it is needed.
 
 import { Folio } from "../folio.js";
+import { isNeeded } from "../store/sources.js";
 import { inBytes } from "./scale.js";
 
 /** @typedef {Pick<import("../folio.js").LoadOptions, "model" | "manifest" | "url" | "files">} Choice */
@@ -30,7 +31,7 @@ export class ModelPicker {
     try {
       const { models } = await Folio.manifest();
       for (const model of models) {
-        const bytes = model.files.reduce((sum, file) => sum + file.bytes, 0);
+        const bytes = model.files.filter(({ name }) => isNeeded(name)).reduce((sum, file) => sum + file.bytes, 0);
         const button = quiet(`${model.name} (${inBytes(bytes)})`);
         button.dataset.testid = `model-${model.id}`;
         button.onclick = () => this.#choose({ model: model.id }, model.name, bytes);

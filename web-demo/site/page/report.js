@@ -14,6 +14,7 @@
  * @property {number} folds
  * @property {number[]} tokens ids of the tokens written since the run began
  * @property {string | null} reason why it ended
+ * @property {Record<string, unknown> | null} stats what the engine says of the run
  * @property {import("../folio.js").Counts | null} counts
  */
 
@@ -30,6 +31,7 @@ export const report = {
   folds: 0,
   tokens: [],
   reason: null,
+  stats: null,
   counts: null,
 };
 Object.assign(window, { folioReport: report });
@@ -39,7 +41,7 @@ let frameAt = 0;
 
 /** Starts a run's figures. @param {boolean} sameDocument its pages stay */
 export function beginReport(sameDocument) {
-  Object.assign(report, { firstTokenMs: null, tokensPerSecond: null, longestFrameMs: 0, longestGapMs: 0, tokens: [], reason: null, counts: null });
+  Object.assign(report, { firstTokenMs: null, tokensPerSecond: null, longestFrameMs: 0, longestGapMs: 0, tokens: [], reason: null, stats: null, counts: null });
   if (!sameDocument) Object.assign(report, { folds: 0, slots: 0, unfoldedSlots: 0 });
   watching = true;
   frameAt = 0;

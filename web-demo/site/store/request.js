@@ -13,7 +13,7 @@ const MANIFEST = new URL("../manifest.json", import.meta.url);
 
 /** @param {string | URL} [at] @returns {Promise<Manifest>} */
 export async function fetchManifest(at = MANIFEST) {
-  const response = await fetch(at).catch((cause) => {
+  const response = await fetch(at, { cache: "no-cache" }).catch((cause) => {
     throw new FolioError("network", `${at} could not be fetched; check the connection and try again`, { cause });
   });
   if (!response.ok) throw new FolioError("network", `${at} could not be fetched: the server says ${response.status}`);

@@ -23,6 +23,9 @@ const INDEX = "model.safetensors.index.json";
 /** @param {string} name */
 const isWeights = (name) => name.endsWith(".safetensors");
 
+/** Whether a file of a model is fetched at all. @param {string} name */
+export const isNeeded = (name) => isWeights(name) || TEXTS.includes(name);
+
 /**
  * @typedef {object} Sources
  * @property {string} name the model's, for people
