@@ -63,18 +63,25 @@ test("a file that is not there, and a folder that is none", async () => {
   await fails("network", /config\.json/, { model: undefined, url: `${site.server.url}nowhere/` });
 });
 
-test("a download that breaks off is an error, and the next load goes on where it broke", async () => {
+test("a download that breaks off goes on where it broke, at once or at the next load", async () => {
+  const from = () => site.server.requests.filter(({ path }) => path === MODEL).map(({ range }) => Number(/^bytes=(\d+)-/.exec(range ?? "")?.[1] ?? 0));
   await site.page.evaluate(async () => (await import("/folio.js")).Folio.deleteCache());
+  site.server.requests.length = 0;
   site.server.faults.set(MODEL, { cutAfter: 5_000_000 });
+  assert.equal((await withFolio(site.page, nothing, null)).loaded, true);
+  const asked = from();
+  assert.equal(asked[0], 0);
+  assert.ok(asked.length >= 3 && asked.every((at, i) => i === 0 || at > asked[i - 1]), `asked from ${asked}`);
+
+  // Nothing more comes: an error; what came is kept.
+  await site.page.evaluate(async () => (await import("/folio.js")).Folio.deleteCache());
+  site.server.faults.set(MODEL, { cutAfter: 5_000_000, then: 503 });
   await fails("network", /model\.safetensors/, {});
   site.server.faults.clear();
   site.server.requests.length = 0;
-  const found = await withFolio(site.page, nothing, null);
-  assert.equal(found.loaded, true, JSON.stringify(found));
-  const asked = site.server.requests.filter(({ path }) => path === MODEL).map(({ range }) => range);
-  assert.equal(asked.length, 1);
-  const from = Number(/^bytes=(\d+)-/.exec(asked[0] ?? "")?.[1]);
-  assert.ok(from > 1_000_000 && from <= 5_000_000, `asked for ${asked[0]}`);
+  assert.equal((await withFolio(site.page, nothing, null)).loaded, true);
+  assert.equal(from().length, 1);
+  assert.ok(from()[0] > 1_000_000 && from()[0] <= 5_000_000, `asked from ${from()}`);
 });
 
 test("what is cached is not fetched again", async () => {

@@ -65,12 +65,14 @@ test("stopped, saved, reloaded without a network, restored, and gone on with", a
   await site.page.evaluate(async () => (await navigator.serviceWorker.ready).active.state);
   await site.context.setOffline(true);
   await site.page.reload();
+  await site.page.fill(by("length"), "10");
   await site.page.setInputFiles(by("open"), file);
   await site.page.waitForFunction((text) => document.querySelector('[data-testid="text"]').textContent.startsWith(text), before, { timeout: 120_000 });
-  await ended().catch(() => {});
-  await fill("", 10);
-  if (await site.page.isEnabled(by("go-on"))) await site.page.click(by("go-on"));
-  await site.page.waitForFunction((text) => document.querySelector('[data-testid="text"]').textContent.length > text.length + 10, before, { timeout: 120_000 });
+  await ended();
+  const restored = await site.page.textContent(by("text"));
+  assert.ok(restored.length > before.length, "it goes on writing");
+  await site.page.click(by("go-on"));
+  await site.page.waitForFunction((text) => document.querySelector('[data-testid="text"]').textContent.length > text.length, restored, { timeout: 120_000 });
   await site.context.setOffline(false);
 });
 

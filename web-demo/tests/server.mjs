@@ -15,7 +15,8 @@ const TYPES = {
 
 /**
  * Serves `dir` on loopback. `faults` may be changed at any time, by path:
- * `{ cutAfter: n }` breaks the connection after n bytes, `{ status: 404 }`, `{ flip: at }` changes the byte at `at`.
+ * `{ cutAfter: n }` breaks the connection after n bytes (with `then: 503`, only once: later requests get that status),
+ * `{ status: 404 }`, `{ flip: at }` changes the byte at `at`.
  * `requests` has every request, as `{ path, range }`.
  */
 export async function serve(dir) {
@@ -53,6 +54,7 @@ export async function serve(dir) {
       at += piece.length;
       if (fault.cutAfter !== undefined && at - from >= fault.cutAfter) {
         body.destroy();
+        if (fault.then) faults.set(path, { status: fault.then });
         response.write(piece.subarray(0, piece.length - (at - from - fault.cutAfter)), () => response.destroy());
       } else if (!response.write(piece)) {
         body.pause();
