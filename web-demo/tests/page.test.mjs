@@ -17,7 +17,14 @@ before(async () => {
 after(() => site?.close());
 
 const report = () => site.page.evaluate(() => structuredClone(window.folioReport));
-const shot = (name) => site.page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+async function shot(name) {
+  // Another size or theme decodes the images anew.
+  await site.page.evaluate(async () => {
+    await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+    await new Promise((done) => setTimeout(done, 500));
+  });
+  await site.page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+}
 const ended = () => site.page.waitForFunction(() => window.folioReport.reason !== null, null, { timeout: 900_000 });
 
 async function fill(prompt, tokens) {

@@ -9,7 +9,7 @@ import { axis, inBytes, inThousands, thin } from "./scale.js";
 /** Not multiples of each other: the two should seldom fall into one frame. */
 const REDRAW_MS = { context: 170, speed: 410 };
 const FONT = "11px system-ui, sans-serif";
-const MARGIN = { top: 8, right: 46, bottom: 18, left: 42 };
+const MARGIN = { top: 8, right: 56, bottom: 18, left: 42 };
 
 /**
  * @typedef {object} Line
