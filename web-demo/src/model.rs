@@ -40,7 +40,7 @@ fn yes() -> bool {
 enum State {
     Idle(Box<dyn Runner>),
     Writing(Box<Session>),
-    /// Only while one becomes the other.
+    /// While one becomes the other, and after that failed.
     Between,
 }
 
@@ -57,6 +57,8 @@ pub struct Model {
     adapter: Value,
     parameters: usize,
     lose: Box<dyn Fn()>,
+    /// What the weights files threw when they were read again, after a lost device.
+    thrown: Thrown,
 }
 
 #[wasm_bindgen]
@@ -110,7 +112,11 @@ impl Model {
         checkpoint.check(&config).map_err(corrupt)?;
         let runner = GpuRunner::new(machine, &config, Box::new(checkpoint), options.slots, &mut report)
             .await
-            .map_err(|e| thrown.or(&e, "corrupt"))?;
+            .map_err(|e| match e {
+                // Shapes that the kernels cannot do: the model's fault, not ours.
+                Error::Gpu(what) => coded("bad_argument", &what),
+                e => thrown.or(&e, "corrupt"),
+            })?;
         let fonts = FontStack::embedded();
         let lengths: Vec<(Vec<u8>, u64)> = files
             .iter()
@@ -133,14 +139,18 @@ impl Model {
             prints: (print, hex),
             adapter,
             lose,
+            thrown,
         })
     }
 
     /// What it is.
-    pub fn info(&self) -> JsValue {
+    ///
+    /// # Errors
+    /// `engine`: an earlier error broke the model.
+    pub fn info(&self) -> Result<JsValue, JsValue> {
         let fold = self.config.fold.as_ref();
-        let runner = self.runner();
-        to_js(&json!({
+        let runner = self.runner()?;
+        Ok(to_js(&json!({
             "name": self.name,
             "parameters": self.parameters,
             "weightBytes": runner.weight_bytes(),
@@ -153,20 +163,23 @@ impl Model {
             "adapter": self.adapter,
             "pageWidth": fold.map_or(0, |f| f.vision.image_width),
             "pageHeight": fold.map_or(0, |f| f.vision.image_height),
-        }))
+        })))
     }
 
     /// What the device has done and holds.
-    pub fn counts(&self) -> JsValue {
-        let counts = self.runner().counts().unwrap_or_default();
-        to_js(&json!({
+    ///
+    /// # Errors
+    /// `engine`: an earlier error broke the model.
+    pub fn counts(&self) -> Result<JsValue, JsValue> {
+        let counts = self.runner()?.counts().unwrap_or_default();
+        Ok(to_js(&json!({
             "dispatches": counts.dispatches,
             "submits": counts.submits,
             "readbackBytes": counts.readback_bytes,
             "buffers": counts.buffers,
             "bufferBytes": counts.buffer_bytes,
             "kvBytes": counts.kv_bytes,
-        }))
+        })))
     }
 
     /// A new document that begins with `prompt`; the former is given up.
@@ -227,9 +240,10 @@ impl Model {
     /// # Errors
     /// `device_lost` (recovery failed, too), `too_large` (the context outgrew the device), `engine`.
     pub async fn next(&mut self) -> Result<JsValue, JsValue> {
-        let name = self.name.clone();
+        let (name, thrown) = (self.name.clone(), self.thrown.clone());
         let session = self.session_mut()?;
-        match session.next_event().await.map_err(engine)? {
+        let next = session.next_event().await;
+        match next.map_err(|e| thrown.or(&e, "engine"))? {
             Some(next) => Ok(event(next, session, &name)),
             None => Ok(JsValue::UNDEFINED),
         }
@@ -248,10 +262,13 @@ impl Model {
     ///
     /// # Errors
     /// `bad_argument`: there is no text, or its beginning has not been read yet.
-    pub fn save(&self) -> Result<Uint8Array, JsValue> {
-        let State::Writing(session) = &self.state else {
+    pub async fn save(&mut self) -> Result<Uint8Array, JsValue> {
+        let State::Writing(session) = &mut self.state else {
             return Err(nothing());
         };
+        // In mid-text the last token was shown and not read. A device that fails at it is told of by `next`; the file then
+        // ends before that token.
+        session.settle().await.ok();
         let saved = session.save(&self.prints.0, &self.prints.1).map_err(engine)?;
         Ok(Uint8Array::from(saved.to_json().map_err(engine)?.as_slice()))
     }
@@ -273,11 +290,11 @@ impl Model {
 }
 
 impl Model {
-    fn runner(&self) -> &dyn Runner {
+    fn runner(&self) -> Result<&dyn Runner, JsValue> {
         match &self.state {
-            State::Idle(runner) => runner.as_ref(),
-            State::Writing(session) => session.runner(),
-            State::Between => unreachable!("no call sees a model between two states"),
+            State::Idle(runner) => Ok(runner.as_ref()),
+            State::Writing(session) => Ok(session.runner()),
+            State::Between => Err(broken()),
         }
     }
 
@@ -293,12 +310,13 @@ impl Model {
         match std::mem::replace(&mut self.state, State::Between) {
             State::Idle(runner) => Ok(runner),
             State::Writing(session) => Ok(session.into_runner()),
-            State::Between => Err(coded(
-                "engine",
-                "the model was broken by an earlier error: load it again",
-            )),
+            State::Between => Err(broken()),
         }
     }
+}
+
+fn broken() -> JsValue {
+    coded("engine", "the model was broken by an earlier error: load it again")
 }
 
 fn nothing() -> JsValue {

@@ -52,7 +52,7 @@ test("an adapter below the floor", async () => {
   }
 });
 
-test("a model that the device cannot hold is refused with the numbers, before it is fetched whole", () =>
+test("a model that the device cannot hold is refused with the numbers", () =>
   fails("too_large", /needs \d+ MiB on the GPU .* 8 MiB are there/, { memoryBytes: 8 << 20 }));
 
 test("a file that is not there, and a folder that is none", async () => {

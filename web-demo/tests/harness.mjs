@@ -1,6 +1,6 @@
 // Chromium with WebGPU on SwiftShader, the page, and the native command line to compare with.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -82,7 +82,9 @@ export function native(prompt, tokens, more = []) {
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   const names = readdirSync(join(dir, "pages")).sort();
-  return { session: JSON.parse(readFileSync(session, "utf8")), pages: names.map((name) => readFileSync(join(dir, "pages", name))), dir };
+  const made = { session: JSON.parse(readFileSync(session, "utf8")), pages: names.map((name) => readFileSync(join(dir, "pages", name))) };
+  rmSync(dir, { recursive: true });
+  return made;
 }
 
 /** Some prose that fills more than one chunk. */

@@ -50,6 +50,33 @@ test("a lost device is replaced in mid-text, and the text is the same", async ()
   const broken = await withFolio(site.page, write, { prompt, settings, loseAt: 20 });
   assert.equal(broken.message, undefined, broken.message);
   assert.deepEqual(broken.ids, whole.ids);
+  assert.ok(broken.counts.dispatches > whole.counts.dispatches, "the journal was replayed on another device");
+});
+
+test("a text saved while it is being written is restored and goes on as it went", async () => {
+  const settings = { ...GREEDY, temperature: 0.9, seed: 3, maxNewTokens: 40 };
+  const found = await withFolio(
+    site.page,
+    async (folio, settings) => {
+      let [n, text] = [0, null];
+      for await (const event of folio.generate("The ship", settings)) if (event.type === "token" && ++n === 17) text = await (await folio.save()).text();
+      const whole = JSON.parse(await (await folio.save()).text()).tokens;
+      const kept = JSON.parse(text).tokens.length;
+      for await (const _ of folio.restore(new Blob([text]), { maxNewTokens: whole.length - kept }));
+      return { whole, kept, again: JSON.parse(await (await folio.save()).text()).tokens };
+    },
+    settings,
+  );
+  assert.equal(found.message, undefined, found.message);
+  assert.ok(found.kept > 17 && found.kept < found.whole.length, `${found.kept} of ${found.whole.length} tokens`);
+  assert.deepEqual(found.again, found.whole);
+});
+
+test("without a seed, every text has its own", async () => {
+  const { seed: _, ...settings } = { ...GREEDY, temperature: 1, maxNewTokens: 2 };
+  const seeds = [];
+  for (let i = 0; i < 2; i++) seeds.push((await withFolio(site.page, write, { prompt: "A", settings })).stats?.seed);
+  assert.notEqual(seeds[0], seeds[1]);
 });
 
 test("breaking out of the loop stops the text; it can be saved, restored elsewhere, and goes on as if never stopped", async () => {
@@ -95,7 +122,23 @@ test("loading, writing and disposing ten times leaves buffers and memory where t
     const run = await withFolio(site.page, write, { prompt: "It was", settings: { ...GREEDY, maxNewTokens: 8 } });
     assert.equal(run.message, undefined, run.message);
     seen.push(run.counts);
+    for (let wait = 0; site.page.workers().length > 0 && wait < 50; wait++) await new Promise((done) => setTimeout(done, 100));
+    assert.equal(site.page.workers().length, 0, "the worker is gone, and its memory with it");
   }
+  const within = await withFolio(
+    site.page,
+    async (folio, settings) => {
+      const counts = [];
+      for (let i = 0; i < 10; i++) {
+        for await (const _ of folio.generate("It was", settings));
+        counts.push(await folio.counts());
+      }
+      return { counts };
+    },
+    { ...GREEDY, maxNewTokens: 8 },
+  );
+  assert.equal(within.message, undefined, within.message);
+  seen.push(...within.counts);
   const { buffers, bufferBytes, wasmBytes, kvBytes } = seen[0];
   for (const counts of seen) {
     assert.deepEqual([counts.buffers, counts.bufferBytes, counts.kvBytes], [buffers, bufferBytes, kvBytes]);

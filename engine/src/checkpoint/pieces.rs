@@ -43,6 +43,12 @@ impl Checkpoint {
         let mut checkpoint = Self::empty("the model's files".into());
         for file in files {
             let (place, size) = (file.name().to_owned(), file.length());
+            if usize::try_from(size).is_err() {
+                return Err(Error::Argument(format!(
+                    "{place} is {size} bytes, a file may have at most {} here: store the model in shards",
+                    usize::MAX
+                )));
+            }
             let first = size.min(header::LENGTH);
             file.arrived(first).await?;
             let length = header::length(&file.read(0..first)?, size, &place)?;

@@ -22,7 +22,8 @@ pub(super) struct Kv {
 
 /// Bytes of one layer's keys (or values) of `slots` slots.
 pub(super) fn layer_bytes(text: &TextConfig, slots: usize) -> u64 {
-    (slots * text.kv_size() * size_of::<f32>()) as u64
+    // In 64 bits: a browser's usize has 32.
+    slots as u64 * (text.kv_size() * size_of::<f32>()) as u64
 }
 
 impl Kv {

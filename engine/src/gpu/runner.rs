@@ -43,7 +43,7 @@ impl<M: Machine> GpuRunner<M> {
         slots: usize,
         progress: &mut dyn FnMut(&str, f32),
     ) -> Result<Self> {
-        let slots = slots.max(FIRST_SLOTS.min(config.text.max_position_embeddings));
+        let slots = slots.max(FIRST_SLOTS).min(config.text.max_position_embeddings);
         MemoryPlan::new(config, source.as_ref(), slots)?.check(config, &machine.limits())?;
         let program = build(&mut machine, config, source.as_ref(), slots, progress).await?;
         Ok(Self {

@@ -36,6 +36,8 @@ pub struct GpuOptions {
 #[derive(Debug, Clone)]
 enum Fault {
     Lost(String),
+    /// Out of memory.
+    Full(String),
     Refused(String),
 }
 
@@ -118,8 +120,13 @@ impl WgpuMachine {
         let at = fault.clone();
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
             let mut fault = at.lock().unwrap_or_else(PoisonError::into_inner);
+            let what = one_line(&e.to_string());
+            let fresh = match e {
+                wgpu::Error::OutOfMemory { .. } => Fault::Full(what),
+                _ => Fault::Refused(what),
+            };
             // What follows the first is its consequence.
-            fault.get_or_insert(Fault::Refused(one_line(&e.to_string())));
+            fault.get_or_insert(fresh);
         }));
         let style = options.style.unwrap_or(if report.software {
             Style::Serial
@@ -173,6 +180,12 @@ impl WgpuMachine {
         match &*self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
             Some(Fault::Lost(what)) => Err(Error::DeviceLost(what.clone())),
+            Some(Fault::Full(what)) => Err(Error::GpuTooSmall(format!(
+                "{} has no room left, it holds {} MiB of Folio's ({what}): ask for a shorter text, or use a smaller or \
+                 quantised model",
+                self.report.name,
+                self.counts.buffer_bytes >> 20
+            ))),
             Some(Fault::Refused(what)) => Err(Error::Gpu(format!("{} refuses: {what}", self.report.name))),
         }
     }

@@ -162,19 +162,29 @@ impl Driver {
     /// is lost meanwhile is replaced, too.
     async fn recover(&mut self, ops: Vec<Op>, mut what: String) -> Result<()> {
         let (peak, seconds) = (self.peak_slots, self.seconds);
-        loop {
+        let failed = loop {
             self.lost += 1;
-            if self.lost > MOST_LOSSES || !self.runner.recover().await? {
-                return Err(Error::DeviceLost(what));
+            if self.lost > MOST_LOSSES {
+                break Error::DeviceLost(what);
             }
-            match self.replay(&ops).await {
+            let replayed = match self.runner.recover().await {
+                Ok(true) => self.replay(&ops).await,
+                Ok(false) | Err(Error::NoGpu(_) | Error::GpuBelowFloor(_)) => break Error::DeviceLost(what),
+                Err(error) => Err(error),
+            };
+            match replayed {
                 Err(Error::DeviceLost(again)) => what = again,
-                replayed => {
+                Err(error) => break error,
+                Ok(()) => {
                     (self.peak_slots, self.seconds) = (peak, seconds);
-                    return replayed;
+                    return Ok(());
                 }
             }
-        }
+        };
+        // The text is not lost with the device: the journal stays what it was, for a session file.
+        self.cursor = ops.iter().filter_map(Op::tokens).sum();
+        self.ops = ops;
+        Err(failed)
     }
 
     /// Carries out `ops` from the start on an empty runner.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Stats;
 use crate::page::PageImage;
 
-/// One thing that happened. A session is a pull iterator of these; to cancel, stop pulling.
+/// One thing that happened. A session is a pull iterator of these; to cancel, call [`super::Session::cancel`], or stop pulling.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// Prompt (or restored session) being read.

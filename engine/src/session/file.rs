@@ -58,6 +58,8 @@ impl Session {
         } else {
             // Broken off while the prompt was being read: the rest of the plan goes on after restoring.
             self.queue.iter().for_each(|op| ops::record(&mut ops, op.clone()));
+            // A token that was shown and could not be run yet is not part of the context.
+            tokens.truncate(ops.iter().filter_map(Op::tokens).sum());
         }
         Ok(SavedSession {
             format: FORMAT.into(),
@@ -117,12 +119,12 @@ impl SavedSession {
         let saved: Self = serde_json::from_slice(bytes).map_err(not_ours)?;
         if saved.model != model {
             return Err(bad(
-                "this session was made with another model: pass the --model that wrote it".into(),
+                "this session was made with another model: open it with the model that wrote it".into(),
             ));
         }
         if saved.fonts != fonts {
             return Err(bad(
-                "this session was made with another font: pass the --font that wrote it".into(),
+                "this session was made with another font: draw with the font that wrote it".into(),
             ));
         }
         saved.sampling.validate().map_err(|e| bad(format!("damaged: {e}")))?;
@@ -149,6 +151,10 @@ impl SavedSession {
     /// # Errors
     /// It cannot: the file is damaged.
     pub fn check(&self, config: &Config, tokenizer: &Tokenizer) -> Result<()> {
+        if self.context == ContextMode::Folded && config.fold.is_none() {
+            let what = "damaged: it folds, and this model cannot";
+            return Err(Error::invalid("session file", what));
+        }
         ops::check(&self.ops, &self.tokens, self.context, config, tokenizer)
             .map_err(|what| Error::invalid("session file", format!("damaged: {what}")))
     }

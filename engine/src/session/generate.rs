@@ -121,6 +121,24 @@ impl Session {
         }
     }
 
+    /// Runs a token that was shown but not read yet, so that a session file holds it.
+    ///
+    /// # Errors
+    /// As the runner's; a full context is an end, not an error.
+    pub async fn settle(&mut self) -> Result<()> {
+        let Phase::Running(id) = self.phase else {
+            return Ok(());
+        };
+        match self.run_token(id).await {
+            Err(Error::ContextFull { .. }) => {
+                self.full = true;
+                self.phase = Phase::Ended(FinishReason::ContextFull);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     /// Ends the text: the next events are the statistics and the end.
     pub async fn cancel(&mut self) {
         if !matches!(self.phase, Phase::Ended(_) | Phase::Over) {

@@ -64,7 +64,21 @@ impl Session {
                 Want::Nothing
             };
             let before = self.driver.cursor;
-            let events = self.driver.apply(op, want, run).await?;
+            let events = match self.driver.apply(op.clone(), want, run).await {
+                Ok(events) => events,
+                Err(error) => {
+                    // What was not carried out waits for another try, or for a session file.
+                    let done = self.driver.cursor - before;
+                    self.queue.push_front(match op {
+                        Op::Extend { tokens, times } => Op::Extend {
+                            tokens,
+                            times: times - done / tokens.max(1),
+                        },
+                        op => op,
+                    });
+                    return Err(error);
+                }
+            };
             self.events.extend(events);
             if self.driver.cursor > before {
                 self.prompt_tokens = self.driver.cursor.saturating_sub(1 + self.generated);

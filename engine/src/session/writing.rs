@@ -74,14 +74,15 @@ impl Session {
 
     /// Runs the shown token, and folds when it was the chunk's K-th.
     pub(super) async fn run_token(&mut self, id: u32) -> Result<()> {
-        debug_assert_eq!(self.driver.tokens.get(self.driver.cursor), Some(&id));
-        self.phase = Phase::Drawing;
+        let unread = self.driver.cursor < self.driver.tokens.len();
+        debug_assert!(!unread || self.driver.tokens.get(self.driver.cursor) == Some(&id));
         let one = Op::Extend { tokens: 1, times: 1 };
         match self.driver.fold_config().map(|f| f.chunk_tokens) {
             Some(k) if self.driver.open_tokens() + 1 >= k => {
                 // The K-th token's own output is used by nobody unless its page sees it.
                 let sees = self.driver.sees_text();
-                if sees {
+                // A second try, after a fold that failed, finds it read.
+                if sees && unread {
                     self.driver.apply(one, Want::Nothing, true).await?;
                 }
                 let fold = Op::Fold {
@@ -98,6 +99,8 @@ impl Session {
                 }
             }
         }
+        // Only now: after a failure, the token is run once more.
+        self.phase = Phase::Drawing;
         Ok(())
     }
 

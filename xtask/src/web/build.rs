@@ -69,12 +69,18 @@ fn optimise(wasm: &Path) -> Result<()> {
         eprintln!("note: wasm-opt is not installed: the package stays a little larger");
         return Ok(());
     }
-    process::run(
-        Command::new("wasm-opt")
-            .args(["-O3", "--all-features", "-o"])
-            .arg(wasm)
-            .arg(wasm),
-    )
+    // What the compiler itself uses: nothing that a browser of the last years could refuse.
+    let features = [
+        "--enable-bulk-memory",
+        "--enable-bulk-memory-opt",
+        "--enable-sign-ext",
+        "--enable-mutable-globals",
+        "--enable-nontrapping-float-to-int",
+        "--enable-reference-types",
+        "--enable-multivalue",
+    ];
+    let mut command = Command::new("wasm-opt");
+    process::run(command.arg("-O3").args(features).arg("-o").arg(wasm).arg(wasm))
 }
 
 fn remove(dir: &Path) -> Result<()> {

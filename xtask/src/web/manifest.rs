@@ -1,6 +1,6 @@
 //! The models that the page offers, with sizes and hashes.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -29,6 +29,9 @@ fn model(from: &Path, name: &str, dist: &Path) -> Result<Value> {
     let path = format!("models/{name}/");
     let to = dist.join(&path);
     std::fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
+    if !from.join("model.safetensors").exists() {
+        bail!("{}: a model of the page is one file, model.safetensors", from.display());
+    }
     let mut files = Vec::new();
     for file in FILES.iter().filter(|file| from.join(file).exists()) {
         let bytes = std::fs::read(from.join(file)).with_context(|| format!("cannot read {file} of {name}"))?;

@@ -29,6 +29,29 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
+    fn a_session_settled_between_two_tokens_can_be_saved_and_goes_on(cut in 1usize..40, seed in any::<u64>(), sees in any::<bool>()) {
+        let mut config = config();
+        if let Some(f) = &mut config.fold {
+            f.visual_sees_text = sees;
+        }
+        let wanted = Settings { ignore_eos: true, ..sampled(40, seed) };
+        let open = || prompted(&config, ContextMode::Folded, &wanted, &TEXT[..30]);
+        let whole = drain(&mut open());
+        let mut live = open();
+        let mut shown = Vec::new();
+        while shown.len() < cut {
+            if let Some(Event::Token { id, .. }) = live.next_event().wait().unwrap() {
+                shown.push(id);
+            }
+        }
+        live.settle().wait().unwrap();
+        let mut restored = reopen(&live, &config, &wanted);
+        restored.resume(40 - cut);
+        prop_assert_eq!([&shown[..], &drain(&mut restored).ids].concat(), &whole.ids[..]);
+        prop_assert_eq!([&shown[..], &drain(&mut live).ids].concat(), &whole.ids[..], "the live one goes on, too");
+    }
+
+    #[test]
     fn a_restored_session_goes_on_token_for_token(
         total in 1usize..70,
         cut in 0usize..70,
