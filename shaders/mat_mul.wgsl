@@ -28,26 +28,13 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
-#import activation
+#import finish
 
-fn finish(row: u32, token: u32, first: f32, second: f32) {
-    if row >= p.rows || token >= p.tokens {
-        return;
+// Tiles reach over the edges.
+fn finish_inside(row: u32, token: u32, first: f32, second: f32) {
+    if row < p.rows && token < p.tokens {
+        finish(row, token, first, second);
     }
-    let at = token * p.y_stride + p.row0 + row;
-#if FORM_gated
-    y[at] = silu(first) * second;
-#else
-    var value = first;
-    if p.has_bias != 0u {
-        value += bias[p.row0 + row];
-    }
-    value = p.out_scale * activate(value, p.activation);
-    if p.accumulate != 0u {
-        value += y[at];
-    }
-    y[at] = value;
-#endif
 }
 
 #if STYLE_serial
@@ -63,19 +50,19 @@ const TOKENS: u32 = 8u;
 
 fn store(row: u32, token: u32, a: vec4<f32>, b: vec4<f32>) {
 #if FORM_gated
-    finish(row, token, a.x, b.x);
-    finish(row + 1u, token, a.y, b.y);
-    finish(row + 2u, token, a.z, b.z);
-    finish(row + 3u, token, a.w, b.w);
+    finish_inside(row, token, a.x, b.x);
+    finish_inside(row + 1u, token, a.y, b.y);
+    finish_inside(row + 2u, token, a.z, b.z);
+    finish_inside(row + 3u, token, a.w, b.w);
 #else
-    finish(row, token, a.x, 0.0);
-    finish(row + 1u, token, a.y, 0.0);
-    finish(row + 2u, token, a.z, 0.0);
-    finish(row + 3u, token, a.w, 0.0);
-    finish(row + 4u, token, b.x, 0.0);
-    finish(row + 5u, token, b.y, 0.0);
-    finish(row + 6u, token, b.z, 0.0);
-    finish(row + 7u, token, b.w, 0.0);
+    finish_inside(row, token, a.x, 0.0);
+    finish_inside(row + 1u, token, a.y, 0.0);
+    finish_inside(row + 2u, token, a.z, 0.0);
+    finish_inside(row + 3u, token, a.w, 0.0);
+    finish_inside(row + 4u, token, b.x, 0.0);
+    finish_inside(row + 5u, token, b.y, 0.0);
+    finish_inside(row + 6u, token, b.z, 0.0);
+    finish_inside(row + 7u, token, b.w, 0.0);
 #endif
 }
 
@@ -86,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if row >= p.rows {
         return;
     }
-    // Rows past the end repeat the last; `finish` drops them.
+    // Rows past the end repeat the last; `finish_inside` drops them.
     let last_row = p.rows - 1u;
     let w0 = min(row + 0u, last_row) * p.k4;
     let w1 = min(row + 1u, last_row) * p.k4;
@@ -225,13 +212,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var t = 0u; t < 4u; t++) {
         let at = first_token + token + t * 16u;
 #if FORM_gated
-        finish(first_row + row, at, sum[t].x, sum[t].z);
-        finish(first_row + row + 16u, at, sum[t].y, sum[t].w);
+        finish_inside(first_row + row, at, sum[t].x, sum[t].z);
+        finish_inside(first_row + row + 16u, at, sum[t].y, sum[t].w);
 #else
-        finish(first_row + row, at, sum[t].x, 0.0);
-        finish(first_row + row + 16u, at, sum[t].y, 0.0);
-        finish(first_row + row + 32u, at, sum[t].z, 0.0);
-        finish(first_row + row + 48u, at, sum[t].w, 0.0);
+        finish_inside(first_row + row, at, sum[t].x, 0.0);
+        finish_inside(first_row + row + 16u, at, sum[t].y, 0.0);
+        finish_inside(first_row + row + 32u, at, sum[t].z, 0.0);
+        finish_inside(first_row + row + 48u, at, sum[t].w, 0.0);
 #endif
     }
 }
