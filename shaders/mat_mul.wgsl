@@ -4,31 +4,7 @@
 //! Bound on a GPU by arithmetic: tiles of x and W are staged in workgroup memory, each invocation keeps 4 × 4 sums.
 //! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial plain
 
-struct Params {
-    // Rows of x and y.
-    tokens: u32,
-    // Outputs of this matrix (shard), and where they begin in a row of y.
-    rows: u32,
-    row0: u32,
-    // Groups of four in a row of W and of x.
-    k4: u32,
-    // Values in a row of y.
-    y_stride: u32,
-    // First word of the scales (quantised weights).
-    scales: u32,
-    has_bias: u32,
-    accumulate: u32,
-    activation: u32,
-    out_scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-#import weights
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-
-#import finish
+#import linear
 
 // Tiles reach over the edges.
 fn finish_inside(row: u32, token: u32, first: f32, second: f32) {

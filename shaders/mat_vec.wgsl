@@ -4,29 +4,10 @@
 //! Bound on a GPU by reading the weights once: neighbouring invocations read neighbouring groups of four of one row.
 //! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial plain subgroup
 
-struct Params {
-    // Outputs of this matrix (shard), and where they begin in a row of y.
-    rows: u32,
-    row0: u32,
-    // Groups of four in a row of W and of x.
-    k4: u32,
-    // Values in a row of y.
-    y_stride: u32,
-    // First word of the scales (quantised weights).
-    scales: u32,
-    has_bias: u32,
-    accumulate: u32,
-    activation: u32,
-    out_scale: f32,
-}
+#import linear
 
-@group(0) @binding(0) var<uniform> p: Params;
-#import weights
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-
-#import finish
+// Rows of x that a workgroup takes.
+const TOKENS: u32 = 1u;
 
 #if STYLE_serial
 // No barrier, and what is loaded of x serves several rows: software adapters pay for every load of every lane.

@@ -73,6 +73,12 @@ pub(crate) fn table(sources: &Sources) -> Result<Table, Report> {
         .collect();
     let mut files = Vec::new();
     for (name, path, header) in headers {
+        let fault = |message| Fault {
+            file: path.clone(),
+            line: 1,
+            message,
+        };
+        report.faults("", header::lacks(&header, &axes).into_iter().map(fault).collect());
         let mut variants = Vec::new();
         for choice in header::choices(&header.axes) {
             let label = label(name, &choice);
