@@ -167,7 +167,7 @@ fn styles(cli: &Cli, subgroups: bool) -> Vec<Style> {
         None => Style::ALL
             .iter()
             .copied()
-            .filter(|&style| subgroups || style != Style::Subgroup)
+            .filter(|&style| subgroups || !style.subgroups())
             .collect(),
     }
 }
