@@ -4,56 +4,42 @@
 //! Bound on a GPU by reading the weights once: neighbouring invocations read neighbouring groups of four of one row.
 //! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial plain subgroup
 
-struct Params {
-    // Outputs of this matrix (shard), and where they begin in a row of y.
-    rows: u32,
-    row0: u32,
-    // Groups of four in a row of W and of x.
-    k4: u32,
-    // Values in a row of y.
-    y_stride: u32,
-    // First word of the scales (quantised weights).
-    scales: u32,
-    has_bias: u32,
-    accumulate: u32,
-    activation: u32,
-    out_scale: f32,
-}
+#import linear
 
-@group(0) @binding(0) var<uniform> p: Params;
-#import weights
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-
-#import activation
-
-fn finish(row: u32, token: u32, first: f32, second: f32) {
-    let at = token * p.y_stride + p.row0 + row;
-#if FORM_gated
-    y[at] = silu(first) * second;
-#else
-    var value = first;
-    if p.has_bias != 0u {
-        value += bias[p.row0 + row];
-    }
-    value = p.out_scale * activate(value, p.activation);
-    if p.accumulate != 0u {
-        value += y[at];
-    }
-    y[at] = value;
-#endif
-}
+// Rows of x that a workgroup takes.
+const TOKENS: u32 = 1u;
 
 #if STYLE_serial
-// No barrier, and each group of four of x is loaded once for four rows: what software adapters do best.
-#if FORM_gated
-const OUTPUTS: u32 = 2u;
-const ROWS: u32 = 16u;
+// No barrier, and what is loaded of x serves several rows: software adapters pay for every load of every lane.
+#import weight_step
+#if WEIGHT_f32
+const SUMS: u32 = 4u;
 #else
-const OUTPUTS: u32 = 4u;
-const ROWS: u32 = 32u;
+// Rows of fewer words: x is a larger part of the loads.
+const SUMS: u32 = 8u;
 #endif
+#if FORM_gated
+const OUTPUTS: u32 = SUMS / 2u;
+#else
+const OUTPUTS: u32 = SUMS;
+#endif
+const LANES: u32 = 8u;
+const ROWS: u32 = LANES * OUTPUTS;
+
+// The first step of the row that sum number `i` belongs to. Rows past the end repeat the last.
+fn row_start(row: u32, i: u32) -> u32 {
+#if FORM_gated
+    return (select(0u, p.rows, i >= OUTPUTS) + min(row + i % OUTPUTS, p.rows - 1u)) * steps();
+#else
+    return min(row + i, p.rows - 1u) * steps();
+#endif
+}
+
+fn store(row: u32, token: u32, first: f32, second: f32) {
+    if row < p.rows {
+        finish(row, token, first, second);
+    }
+}
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -61,46 +47,59 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if row >= p.rows {
         return;
     }
-    // Rows past the end repeat the last.
-    let last_row = p.rows - 1u;
-    let w0 = row * p.k4;
-    let w1 = min(row + 1u, last_row) * p.k4;
-#if FORM_gated
-    let w2 = (p.rows + row) * p.k4;
-    let w3 = (p.rows + min(row + 1u, last_row)) * p.k4;
-#else
-    let w2 = min(row + 2u, last_row) * p.k4;
-    let w3 = min(row + 3u, last_row) * p.k4;
+    let w0 = row_start(row, 0u);
+    let w1 = row_start(row, 1u);
+    let w2 = row_start(row, 2u);
+    let w3 = row_start(row, 3u);
+    var s0 = 0.0;
+    var s1 = 0.0;
+    var s2 = 0.0;
+    var s3 = 0.0;
+#if !WEIGHT_f32
+    let w4 = row_start(row, 4u);
+    let w5 = row_start(row, 5u);
+    let w6 = row_start(row, 6u);
+    let w7 = row_start(row, 7u);
+    var s4 = 0.0;
+    var s5 = 0.0;
+    var s6 = 0.0;
+    var s7 = 0.0;
 #endif
-    let xs = group.y * p.k4;
-    var s0 = vec4<f32>();
-    var s1 = vec4<f32>();
-    var s2 = vec4<f32>();
-    var s3 = vec4<f32>();
-    for (var k = 0u; k < p.k4; k++) {
-        let v = x[xs + k];
-        s0 += weight4(w0 + k) * v;
-        s1 += weight4(w1 + k) * v;
-        s2 += weight4(w2 + k) * v;
-        s3 += weight4(w3 + k) * v;
+    let xs = group.y * steps();
+    for (var k = 0u; k < steps(); k++) {
+        let v = step_of_x(xs + k);
+        s0 += step_dot(w0 + k, v);
+        s1 += step_dot(w1 + k, v);
+        s2 += step_dot(w2 + k, v);
+        s3 += step_dot(w3 + k, v);
+#if !WEIGHT_f32
+        s4 += step_dot(w4 + k, v);
+        s5 += step_dot(w5 + k, v);
+        s6 += step_dot(w6 + k, v);
+        s7 += step_dot(w7 + k, v);
+#endif
     }
-    let ones = vec4<f32>(1.0);
 #if FORM_gated
-    finish(row, group.y, dot(s0, ones), dot(s2, ones));
-    if row + 1u < p.rows {
-        finish(row + 1u, group.y, dot(s1, ones), dot(s3, ones));
-    }
+#if WEIGHT_f32
+    store(row, group.y, s0, s2);
+    store(row + 1u, group.y, s1, s3);
 #else
-    finish(row, group.y, dot(s0, ones), 0.0);
-    if row + 1u < p.rows {
-        finish(row + 1u, group.y, dot(s1, ones), 0.0);
-    }
-    if row + 2u < p.rows {
-        finish(row + 2u, group.y, dot(s2, ones), 0.0);
-    }
-    if row + 3u < p.rows {
-        finish(row + 3u, group.y, dot(s3, ones), 0.0);
-    }
+    store(row, group.y, s0, s4);
+    store(row + 1u, group.y, s1, s5);
+    store(row + 2u, group.y, s2, s6);
+    store(row + 3u, group.y, s3, s7);
+#endif
+#else
+    store(row, group.y, s0, 0.0);
+    store(row + 1u, group.y, s1, 0.0);
+    store(row + 2u, group.y, s2, 0.0);
+    store(row + 3u, group.y, s3, 0.0);
+#if !WEIGHT_f32
+    store(row + 4u, group.y, s4, 0.0);
+    store(row + 5u, group.y, s5, 0.0);
+    store(row + 6u, group.y, s6, 0.0);
+    store(row + 7u, group.y, s7, 0.0);
+#endif
 #endif
 }
 #else

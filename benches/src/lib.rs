@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)]
 
 pub mod checkpoint;
+pub mod cpu_time;
 pub mod material;
 pub mod memory;
 pub mod prompt;

@@ -63,12 +63,12 @@ fn main() {
     let mut cases: Vec<(String, f64, &str, Recording, usize)> = Vec::new();
     let styles: Vec<Style> = Style::ALL
         .into_iter()
-        .filter(|&s| s != Style::Subgroup || bench.machine.report().subgroups)
+        .filter(|&s| !s.subgroups() || bench.machine.report().subgroups)
         .collect();
     for &style in &styles {
         for (form, form_name) in [(Form::Linear, "linear"), (Form::Gated, "gated")] {
             for (tokens, rows, inputs) in [(32, 256, 256), (448, 512, 256), (448, 1536, 576)] {
-                if style == Style::Subgroup {
+                if Style::of(mat_mul::kernel(Weight::F16, form, style)) != Some(style) {
                     continue;
                 }
                 let params = mat_mul::Params {
@@ -134,7 +134,7 @@ fn main() {
                 ));
             }
         }
-        if style != Style::Subgroup {
+        if Style::of(visual_attention::kernel(style)) == Some(style) {
             let (heads, kv_heads, dim, slots, splits) = (9, 3, 64, 1024, 16);
             let params = visual_attention::Params {
                 queries: 1,

@@ -160,6 +160,7 @@ mod device {
         // For those who tune kernels: which variant runs is otherwise chosen by adapter.
         let style = match std::env::var("FOLIO_GPU_STYLE").as_deref() {
             Ok("serial") => Some(Style::Serial),
+            Ok("broadcast") => Some(Style::Broadcast),
             Ok("plain") => Some(Style::Plain),
             Ok("subgroup") => Some(Style::Subgroup),
             _ => None,

@@ -249,7 +249,7 @@ fn write_functions(out: &mut String, file: &File, all: &[Axis], first: usize) ->
     let (names, index) = (names.join(", "), terms.join(" + "));
     writeln!(
         out,
-        "/// The variant; a value that the file does not list falls back to the nearest earlier one that it lists."
+        "/// The variant; a style that the file does not list falls back to the nearest earlier one that it lists."
     )?;
     writeln!(out, "pub fn kernel({arguments}) -> &'static Kernel {{")?;
     writeln!(out, "{tables}    &KERNELS[{index}]\n}}")?;

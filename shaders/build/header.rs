@@ -103,6 +103,31 @@ pub(crate) fn choices(axes: &[Axis]) -> Vec<Choice> {
     all
 }
 
+/// The one axis of which a file may leave values out: a style is a way to compute the same, and others can stand in.
+pub(crate) const STYLE: &str = "STYLE";
+
+/// What is wrong with a file that lacks values of an axis which other files give: a kernel that took other weights than
+/// it was asked for would compute something else.
+pub(crate) fn lacks(header: &Header, all: &[Axis]) -> Vec<String> {
+    let lacks_of = |axis: &Axis| {
+        let whole = all.iter().find(|a| a.name == axis.name && a.name != STYLE)?;
+        let missing: Vec<&str> = whole
+            .values
+            .iter()
+            .filter(|value| !axis.values.contains(value))
+            .map(String::as_str)
+            .collect();
+        (!missing.is_empty()).then(|| {
+            format!(
+                "axis {} lacks {}, which other kernels have: only {STYLE} may leave values out",
+                axis.name,
+                missing.join(", ")
+            )
+        })
+    };
+    header.axes.iter().filter_map(lacks_of).collect()
+}
+
 /// The flag that stands for a value: `WEIGHT_f16`.
 pub(crate) fn flag(axis: &str, value: &str) -> String {
     format!("{axis}_{value}")

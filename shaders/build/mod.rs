@@ -73,6 +73,12 @@ pub(crate) fn table(sources: &Sources) -> Result<Table, Report> {
         .collect();
     let mut files = Vec::new();
     for (name, path, header) in headers {
+        let fault = |message| Fault {
+            file: path.clone(),
+            line: 1,
+            message,
+        };
+        report.faults("", header::lacks(&header, &axes).into_iter().map(fault).collect());
         let mut variants = Vec::new();
         for choice in header::choices(&header.axes) {
             let label = label(name, &choice);
@@ -112,8 +118,10 @@ fn variant(
 ) -> Result<Variant, Vec<Fault>> {
     let set: BTreeSet<String> = choice.iter().map(|(axis, value)| header::flag(axis, value)).collect();
     let expanded = preprocess::expand(sources, path, &Flags { known, set: &set })?;
-    // The one flag that the build itself knows: it says which capabilities a variant may use.
-    let subgroups = set.contains("STYLE_subgroup");
+    // The flags that the build itself knows: they say which capabilities a variant may use.
+    let subgroups = ["STYLE_broadcast", "STYLE_subgroup"]
+        .iter()
+        .any(|&flag| set.contains(flag));
     let module = validate::check(sources, path, &expanded, subgroups)?;
     let docs = docs::read(sources, &expanded);
     let reflection = reflect::read(&module, &docs).map_err(|messages| {

@@ -184,6 +184,17 @@ fn variants_must_agree() {
 }
 
 #[test]
+fn only_a_style_may_be_left_out() {
+    let header = |axes: &str| header::read("k.wgsl", &format!("//! A kernel.\n//! variants: {axes}\n")).unwrap();
+    let whole = header("WEIGHT = f32 f16 q4_0; STYLE = serial plain");
+    assert!(header::lacks(&header("STYLE = serial"), &whole.axes).is_empty());
+    assert!(header::lacks(&header("WEIGHT = f32 f16 q4_0"), &whole.axes).is_empty());
+    let faults = header::lacks(&header("WEIGHT = f32; STYLE = plain"), &whole.axes);
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].contains("axis WEIGHT lacks f16, q4_0"), "{}", faults[0]);
+}
+
+#[test]
 fn fallback_takes_the_nearest_earlier_value() {
     let words = |text: &str| -> Vec<String> { text.split_whitespace().map(String::from).collect() };
     let all = words("serial plain subgroup");

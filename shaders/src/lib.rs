@@ -96,6 +96,13 @@ impl Kernel {
     }
 }
 
+impl Style {
+    /// Whether its variants use subgroups, of at least four lanes.
+    pub fn subgroups(self) -> bool {
+        matches!(self, Self::Broadcast | Self::Subgroup)
+    }
+}
+
 /// A kernel with its parameters and the buffers bound to it; `T` is how the host names buffers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call<T> {

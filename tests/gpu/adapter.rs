@@ -16,7 +16,7 @@ pub(crate) struct Adapter {
 impl Adapter {
     /// The styles that it can do.
     pub(crate) fn styles(&self) -> Vec<Style> {
-        let can = |style: &Style| *style != Style::Subgroup || self.report.subgroups;
+        let can = |style: &Style| !style.subgroups() || self.report.subgroups;
         Style::ALL.into_iter().filter(can).collect()
     }
 

@@ -15,4 +15,6 @@ mod adapter;
 mod end_to_end;
 mod faults;
 mod kernels;
+#[cfg(feature = "burn")]
+mod layers;
 mod sampling;

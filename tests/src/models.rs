@@ -185,10 +185,42 @@ pub fn weights(config: &Config, spec: &TensorSpec, seed: u64) -> Vec<f32> {
 /// The CPU runner with [`weights`].
 #[cfg(feature = "burn")]
 pub fn cpu(config: &Config, seed: u64) -> Box<dyn folio_engine::runner::Runner> {
+    cpu_with(config, |spec| weights(config, spec, seed))
+}
+
+/// The CPU runner with these values.
+#[cfg(feature = "burn")]
+pub fn cpu_with(config: &Config, values: impl Fn(&TensorSpec) -> Vec<f32>) -> Box<dyn folio_engine::runner::Runner> {
     use folio_engine::model::{BurnRunner, Vist2};
     let device = Default::default();
-    let model = Vist2::<burn_flex::Flex>::build(config, &mut |spec| Ok(weights(config, spec, seed)), &device).unwrap();
+    let model = Vist2::<burn_flex::Flex>::build(config, &mut |spec| Ok(values(spec)), &device).unwrap();
     Box::new(BurnRunner::new(model, device, "cpu (flex)"))
+}
+
+/// `config` cut off after so many layers of the decoder and of the encoder; it has a head of its own.
+pub fn cut(config: &Config, layers: usize, encoder_layers: usize) -> Config {
+    let mut config = config.clone();
+    config.text.num_hidden_layers = layers;
+    config.text.tie_word_embeddings = false;
+    if let Some(fold) = &mut config.fold {
+        fold.vision.num_hidden_layers = encoder_layers;
+    }
+    config.validate("a cut model of the tests").unwrap();
+    config
+}
+
+/// As [`weights`], but the head copies: the first logits are the hidden state after the last layer, normed without weights.
+pub fn open_weights(config: &Config, spec: &TensorSpec, seed: u64) -> Vec<f32> {
+    if spec.name.ends_with("lm_head.weight") {
+        let width = spec.shape[1];
+        let mut values = vec![0.0; spec.shape[0] * width];
+        values.iter_mut().step_by(width + 1).take(width).for_each(|v| *v = 1.0);
+        return values;
+    }
+    if spec.name.ends_with("model.norm.weight") {
+        return vec![1.0; spec.shape[0]];
+    }
+    weights(config, spec, seed)
 }
 
 /// The same model's weights for a machine.

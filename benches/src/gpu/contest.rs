@@ -2,6 +2,7 @@
 
 use crate::runtimes::Runtime;
 use anyhow::Result;
+use folio_benches::cpu_time;
 use folio_benches::material::Material;
 use folio_benches::statistics::median;
 use serde::Serialize;
@@ -15,6 +16,25 @@ pub(crate) struct Run {
     pub(crate) what: &'static str,
     pub(crate) tokens: usize,
     pub(crate) seconds: f64,
+    /// CPU seconds of this process, where the system says.
+    pub(crate) cpu_seconds: Option<f64>,
+}
+
+/// Time that passes, and CPU time of this process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timer(Instant, Option<f64>);
+
+impl Timer {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now(), cpu_time::seconds())
+    }
+
+    /// Seconds, and CPU seconds.
+    pub(crate) fn stop(self) -> (f64, Option<f64>) {
+        let seconds = self.0.elapsed().as_secs_f64();
+        let cpu = cpu_time::seconds().zip(self.1).map(|(now, then)| now - then);
+        (seconds, cpu)
+    }
 }
 
 /// Sizes and rounds.
@@ -51,7 +71,7 @@ pub(crate) fn hold(runtimes: &mut [Runtime], sizes: Sizes) -> Result<(Vec<Run>, 
             if sizes.decode_tokens > 0 {
                 runtime.start()?;
                 let mut id = runtime.step(ids[0])?;
-                let start = Instant::now();
+                let start = Timer::start();
                 for _ in 0..sizes.decode_tokens {
                     id = runtime.step(id)?;
                 }
@@ -59,7 +79,7 @@ pub(crate) fn hold(runtimes: &mut [Runtime], sizes: Sizes) -> Result<(Vec<Run>, 
             }
             if sizes.prefill_tokens > 0 {
                 runtime.start()?;
-                let start = Instant::now();
+                let start = Timer::start();
                 runtime.read(&ids)?;
                 record(&mut runs, runtime.name, "prefill", ids.len(), start, round);
             }
@@ -68,14 +88,18 @@ pub(crate) fn hold(runtimes: &mut [Runtime], sizes: Sizes) -> Result<(Vec<Run>, 
     Ok((runs, difference(&logits)))
 }
 
-fn record(runs: &mut Vec<Run>, runtime: &'static str, what: &'static str, tokens: usize, start: Instant, round: usize) {
-    let seconds = start.elapsed().as_secs_f64();
-    eprintln!("  round {round}: {runtime}, {what}: {tokens} tokens in {seconds:.2} s");
+fn record(runs: &mut Vec<Run>, runtime: &'static str, what: &'static str, tokens: usize, start: Timer, round: usize) {
+    let (seconds, cpu_seconds) = start.stop();
+    eprintln!(
+        "  round {round}: {runtime}, {what}: {tokens} tokens in {seconds:.2} s, {:.2} s of CPU",
+        cpu_seconds.unwrap_or(f64::NAN)
+    );
     runs.push(Run {
         runtime,
         what,
         tokens,
         seconds,
+        cpu_seconds,
     });
 }
 
@@ -89,10 +113,19 @@ fn difference(logits: &[Vec<f32>]) -> f32 {
 
 /// Median tokens a second of a runtime; `None` when it was not measured.
 pub(crate) fn rate(runs: &[Run], runtime: &str, what: &str) -> Option<f64> {
+    rate_by(runs, runtime, what, |run| Some(run.seconds))
+}
+
+/// Median tokens a CPU second.
+pub(crate) fn cpu_rate(runs: &[Run], runtime: &str, what: &str) -> Option<f64> {
+    rate_by(runs, runtime, what, |run| run.cpu_seconds)
+}
+
+fn rate_by(runs: &[Run], runtime: &str, what: &str, seconds: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
     let seconds: Vec<f64> = runs
         .iter()
         .filter(|run| run.runtime == runtime && run.what == what)
-        .map(|run| run.seconds / run.tokens as f64)
+        .filter_map(|run| Some(seconds(run)? / run.tokens as f64))
         .collect();
     (!seconds.is_empty()).then(|| 1.0 / median(seconds))
 }

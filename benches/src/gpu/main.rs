@@ -117,7 +117,7 @@ fn one(cli: &Cli, model: &str, dir: &Path) -> Result<Report> {
     };
     if wants(Part::Matvec) {
         let device = device::Device::open(&adapter.name)?;
-        for weight in [Weight::F32, Weight::F16] {
+        for weight in Weight::ALL {
             for style in styles(cli, adapter.subgroups) {
                 eprintln!("  mat-vec {weight} {style}");
                 report
@@ -167,7 +167,7 @@ fn styles(cli: &Cli, subgroups: bool) -> Vec<Style> {
         None => Style::ALL
             .iter()
             .copied()
-            .filter(|&style| subgroups || style != Style::Subgroup)
+            .filter(|&style| subgroups || !style.subgroups())
             .collect(),
     }
 }

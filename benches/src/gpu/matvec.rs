@@ -1,5 +1,6 @@
 //! The matrix-vector products of one token, against only reading what they read.
 
+use crate::contest::Timer;
 use crate::device::{Device, Launch};
 use anyhow::Result;
 use folio_benches::statistics::median;
@@ -13,6 +14,9 @@ const LANES: [u32; 2] = [64, 256];
 const EACH: [u32; 3] = [16, 64, 256];
 /// Neighbouring invocations take neighbouring stretches; stride over everything; stride inside a workgroup's stretch.
 const PATTERNS: [&str; 3] = ["runs", "strides", "blocks"];
+
+/// Sums that are timed again, in turns with the products.
+const FINALISTS: usize = 4;
 
 /// Bytes a second.
 #[derive(Debug, Clone, Serialize)]
@@ -29,6 +33,8 @@ pub(crate) struct MatVec {
     pub(crate) sum_seconds: f64,
     /// Which sum that was.
     pub(crate) sum_pattern: String,
+    /// CPU seconds of this process, where the system says: products, and the sum that takes least.
+    pub(crate) cpu_seconds: Option<(f64, f64)>,
     /// Seconds of every sum that was tried, once each.
     pub(crate) sums: Vec<(String, f64)>,
 }
@@ -69,7 +75,13 @@ pub(crate) fn measure(
     style: Style,
     rounds: usize,
 ) -> Result<MatVec> {
-    let per_word = if weight == Weight::F16 { 2 } else { 1 };
+    let words_of = |values: usize| match weight {
+        Weight::F32 => (values, 0),
+        Weight::F16 => (values / 2, 0),
+        // Scales behind the quants: a half for 32 values.
+        Weight::Q8_0 => (values / 4, values / 64),
+        Weight::Q4_0 => (values / 8, values / 64),
+    };
     let widest = text.hidden_size.max(text.intermediate_size).max(text.q_size());
     let x = device.storage(&vec![0.5; widest]);
     let bias = device.storage(&[0.0; 4]);
@@ -80,7 +92,8 @@ pub(crate) fn measure(
     let mut pipelines = std::collections::HashMap::new();
     for (outputs, inputs, form) in matrices(text) {
         let rows = if form == Form::Gated { 2 * outputs } else { outputs };
-        let words = rows * inputs / per_word;
+        let (quants, scales) = words_of(rows * inputs);
+        let words = quants + scales;
         bytes += 4 * words as u64;
         let buffer = device.storage(&vec![value; words]);
         let call = mat_vec::call(
@@ -91,6 +104,7 @@ pub(crate) fn measure(
                 rows: outputs as u32,
                 k4: (inputs / 4) as u32,
                 y_stride: outputs as u32,
+                scales: quants as u32,
                 out_scale: 1.0,
                 ..Default::default()
             },
@@ -151,24 +165,34 @@ pub(crate) fn measure(
         }
     }
     sums.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let (mut ours, mut best) = (Vec::new(), vec![Vec::new(); 2]);
+    // The products, then the sums that were fastest once.
+    let mut contest: Vec<&[Launch]> = vec![&products];
+    contest.extend(sums.iter().take(FINALISTS).map(|sum| sum.2.as_slice()));
+    let mut times = vec![(Vec::new(), Vec::new()); contest.len()];
     device.time(&products)?;
     for _ in 0..rounds.max(3) {
-        ours.push(device.time(&products)?);
-        // The two that were fastest once.
-        for (times, sum) in best.iter_mut().zip(&sums) {
-            times.push(device.time(&sum.2)?);
+        for (launches, (seconds, cpu)) in contest.iter().zip(&mut times) {
+            let timer = Timer::start();
+            seconds.push(device.time(launches)?);
+            cpu.extend(timer.stop().1);
         }
     }
-    let medians: Vec<f64> = best.into_iter().map(median).collect();
-    let fastest = if medians[1] < medians[0] { 1 } else { 0 };
+    let (seconds, cpu): (Vec<f64>, Vec<Option<f64>>) = times
+        .into_iter()
+        .map(|(seconds, cpu)| (median(seconds), (!cpu.is_empty()).then(|| median(cpu))))
+        .unzip();
+    let fastest = (1..seconds.len())
+        .min_by(|&a, &b| seconds[a].total_cmp(&seconds[b]))
+        .unwrap_or(0);
+    let least_cpu = cpu[1..].iter().flatten().copied().min_by(f64::total_cmp);
     Ok(MatVec {
         style: style.to_string(),
         weight: weight.to_string(),
         bytes,
-        seconds: median(ours),
-        sum_seconds: medians[fastest],
-        sum_pattern: sums[fastest].0.clone(),
+        seconds: seconds[0],
+        sum_seconds: seconds[fastest],
+        sum_pattern: sums[fastest - 1].0.clone(),
+        cpu_seconds: cpu[0].zip(least_cpu),
         sums: sums.into_iter().map(|(name, seconds, _)| (name, seconds)).collect(),
     })
 }

@@ -1,6 +1,6 @@
 //! The table and the JSON.
 
-use crate::contest::{Run, rate};
+use crate::contest::{Run, cpu_rate, rate};
 use crate::matvec::MatVec;
 use crate::runtimes::WITH_KERNELS;
 use folio_benches::prompt::{Mode, PromptRun};
@@ -82,7 +82,7 @@ impl Report {
                 add(format!("{what}, times burn-wgpu"), ours / best, wanted, true);
             }
         }
-        for weight in ["f32", "f16"] {
+        for weight in ["f32", "f16", "q8_0", "q4_0"] {
             let ratio = |m: &MatVec| m.rate() / m.sum_rate();
             let of_weight = self.matvec.iter().filter(|m| m.weight == weight);
             if let Some(best) = of_weight.max_by(|a, b| ratio(a).total_cmp(&ratio(b))) {
@@ -122,18 +122,24 @@ impl Report {
                 let cell = |what| rate(&self.runs, name, what).map_or("-".into(), |r| format!("{r:.2}"));
                 lines.push(format!("{name:<28}{:>14}{:>14}", cell("decode"), cell("prefill")));
             }
+            lines.push("the same by CPU seconds of this process".into());
+            for name in self.runtimes() {
+                let cell = |what| cpu_rate(&self.runs, name, what).map_or("-".into(), |r| format!("{r:.2}"));
+                lines.push(format!("{name:<28}{:>14}{:>14}", cell("decode"), cell("prefill")));
+            }
         }
         if let Some(difference) = self.difference {
             lines.push(format!("logits differ by at most {difference:.1e} of the largest"));
         }
         for m in &self.matvec {
             lines.push(format!(
-                "mat-vec {} {:<10}{:>7.2} GB/s, sum {:>6.2} GB/s ({})",
+                "mat-vec {} {:<10}{:>7.2} GB/s, sum {:>6.2} GB/s ({}); ratio of CPU seconds {:.2}",
                 m.weight,
                 m.style,
                 m.rate() / 1e9,
                 m.sum_rate() / 1e9,
-                m.sum_pattern
+                m.sum_pattern,
+                m.cpu_seconds.map_or(f64::NAN, |(ours, sum)| sum / ours)
             ));
         }
         if !self.folding.is_empty() {

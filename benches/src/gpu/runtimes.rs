@@ -121,7 +121,8 @@ impl Runtime {
             let last = (i + 1) * self.block.min(ids.len()) >= ids.len();
             logits = self
                 .runner
-                .extend(block, if last { Want::Last } else { Want::Nothing })?;
+                .extend(block, if last { Want::Last } else { Want::Nothing })
+                .wait()?;
             self.runner.keep_open();
         }
         Ok(logits)

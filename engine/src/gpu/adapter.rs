@@ -29,7 +29,7 @@ pub struct AdapterReport {
     pub backend: String,
     /// Whether it is a CPU that plays a GPU.
     pub software: bool,
-    /// Whether its subgroups can be used.
+    /// Whether its subgroups can be used: they have at least four lanes.
     pub subgroups: bool,
     /// Bytes of one storage binding.
     pub binding_bytes: u64,
@@ -48,7 +48,7 @@ pub(super) fn report(adapter: &wgpu::Adapter) -> AdapterReport {
         name,
         backend: info.backend.to_string(),
         software: info.device_type == wgpu::DeviceType::Cpu,
-        subgroups: adapter.features().contains(wgpu::Features::SUBGROUP),
+        subgroups: adapter.features().contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size >= 4,
         binding_bytes: limits.max_storage_buffer_binding_size,
         lacks: lacks(&limits),
     }

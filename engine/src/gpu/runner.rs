@@ -3,7 +3,7 @@
 use super::kv::Kv;
 use super::machine::{Counts, KernelTime, Machine, Slice};
 use super::plan::MemoryPlan;
-use super::program::{Draw, Program, decode_draw};
+use super::program::{DRAWN_BYTES, Program, decode_draw};
 use super::recording::Recording;
 use super::scratch::{LOGIT_ROWS, Scratch, batch_pages, batch_rows};
 use super::source::TensorSource;
@@ -318,7 +318,7 @@ impl<M: Machine> Runner for GpuRunner<M> {
             let slice = Slice {
                 buffer: self.program.scratch.sampled,
                 offset: 0,
-                bytes: Draw::BYTES,
+                bytes: DRAWN_BYTES,
             };
             let bytes = self.flush(Some(slice)).await?;
             // A token is drawn once from what a call left; the next call leaves its own.

@@ -129,13 +129,17 @@ impl WgpuMachine {
             fault.get_or_insert(fresh);
         }));
         let style = options.style.unwrap_or(if report.software {
-            Style::Serial
+            if report.subgroups {
+                Style::Broadcast
+            } else {
+                Style::Serial
+            }
         } else if features.contains(wgpu::Features::SUBGROUP) {
             Style::Subgroup
         } else {
             Style::Plain
         });
-        if style == Style::Subgroup && !features.contains(wgpu::Features::SUBGROUP) {
+        if style.subgroups() && !features.contains(wgpu::Features::SUBGROUP) {
             return Err(Error::Gpu(format!("{} has no subgroups", report.name)));
         }
         if options.profile && !features.contains(wgpu::Features::TIMESTAMP_QUERY) {

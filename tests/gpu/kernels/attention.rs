@@ -136,8 +136,8 @@ fn visual_attention_is_its_twin() {
             let call = visual_attention::call(style, params, bindings);
             // Tiles of (query, head) pairs that share a key head.
             let tiles = (queries * group).div_ceil(call.kernel.constant("ROWS") as usize);
-            let grid = match style {
-                Style::Serial => {
+            let grid = match Style::of(call.kernel) {
+                Some(Style::Serial) => {
                     let lanes = call.kernel.constant("LANES") as usize;
                     [(tiles * kv_heads * splits).div_ceil(lanes), 1, 1]
                 }

@@ -67,8 +67,8 @@ impl Program {
         );
         // Tiles of (query, head) pairs that share a key head.
         let tiles = (queries * heads.heads / heads.kv_heads).div_ceil(call.kernel.constant("ROWS") as usize);
-        let grid = match self.style {
-            Style::Serial => {
+        let grid = match Style::of(call.kernel) {
+            Some(Style::Serial) => {
                 let lanes = call.kernel.constant("LANES") as usize;
                 [(tiles * heads.kv_heads * splits).div_ceil(lanes), 1, 1]
             }

@@ -77,64 +77,32 @@ impl Program {
         end: End,
     ) {
         for shard in &matrix.shards {
-            let bias_buffer = bias.unwrap_or(self.scratch.unused);
-            if rows <= MAT_VEC_ROWS {
-                let call = mat_vec::call(
-                    matrix.weight,
-                    form,
-                    self.style,
-                    mat_vec::Params {
-                        rows: shard.rows as u32,
-                        row0: shard.row0 as u32,
-                        k4: matrix.k4 as u32,
-                        y_stride: matrix.outputs as u32,
-                        scales: shard.scales,
-                        has_bias: u32::from(bias.is_some()),
-                        accumulate: u32::from(end.accumulate),
-                        activation: end.activation as u32,
-                        out_scale: end.scale,
-                        ..Default::default()
-                    },
-                    mat_vec::Bindings {
-                        weights: shard.buffer,
-                        x,
-                        bias: bias_buffer,
-                        y,
-                    },
-                );
-                let per_group = call.kernel.constant("ROWS") as usize;
-                rec.dispatch(call, [shard.rows.div_ceil(per_group), rows, 1]);
+            let params = mat_mul::Params {
+                tokens: rows as u32,
+                rows: shard.rows as u32,
+                row0: shard.row0 as u32,
+                k4: matrix.k4 as u32,
+                y_stride: matrix.outputs as u32,
+                scales: shard.scales,
+                has_bias: u32::from(bias.is_some()),
+                accumulate: u32::from(end.accumulate),
+                activation: end.activation as u32,
+                out_scale: end.scale,
+                ..Default::default()
+            };
+            let (weights, bias) = (shard.buffer, bias.unwrap_or(self.scratch.unused));
+            let call = if rows <= MAT_VEC_ROWS {
+                // The same structure: both kernels import shaders/shared/linear.wgsl.
+                let params = bytemuck::cast(params);
+                let bindings = mat_vec::Bindings { weights, x, bias, y };
+                mat_vec::call(matrix.weight, form, self.style, params, bindings)
             } else {
-                let call = mat_mul::call(
-                    matrix.weight,
-                    form,
-                    self.style,
-                    mat_mul::Params {
-                        tokens: rows as u32,
-                        rows: shard.rows as u32,
-                        row0: shard.row0 as u32,
-                        k4: matrix.k4 as u32,
-                        y_stride: matrix.outputs as u32,
-                        scales: shard.scales,
-                        has_bias: u32::from(bias.is_some()),
-                        accumulate: u32::from(end.accumulate),
-                        activation: end.activation as u32,
-                        out_scale: end.scale,
-                        ..Default::default()
-                    },
-                    mat_mul::Bindings {
-                        weights: shard.buffer,
-                        x,
-                        bias: bias_buffer,
-                        y,
-                    },
-                );
-                let (outs, tokens) = (call.kernel.constant("ROWS"), call.kernel.constant("TOKENS"));
-                rec.dispatch(
-                    call,
-                    [shard.rows.div_ceil(outs as usize), rows.div_ceil(tokens as usize), 1],
-                );
-            }
+                let bindings = mat_mul::Bindings { weights, x, bias, y };
+                mat_mul::call(matrix.weight, form, self.style, params, bindings)
+            };
+            let groups = |values: usize, each: &str| values.div_ceil(call.kernel.constant(each) as usize);
+            let grid = [groups(shard.rows, "ROWS"), groups(rows, "TOKENS"), 1];
+            rec.dispatch(call, grid);
         }
     }
 

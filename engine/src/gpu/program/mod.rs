@@ -14,7 +14,7 @@ mod sample;
 mod vision;
 
 pub(super) use attention::Heads;
-pub(super) use sample::{Draw, decode_draw};
+pub(super) use sample::{DRAWN_BYTES, decode_draw};
 
 use super::kv::Kv;
 use super::recording::{Buffer, Recording};

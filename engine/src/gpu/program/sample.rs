@@ -7,14 +7,8 @@ use crate::runner::{DrawRequest, Drawn};
 use crate::{Error, Result};
 use folio_shaders::sample;
 
-/// A draw that is recorded.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::gpu) struct Draw;
-
-impl Draw {
-    /// Bytes that come back.
-    pub(in crate::gpu) const BYTES: u64 = 4 * SAMPLE_WORDS as u64;
-}
+/// Bytes that come back of a draw.
+pub(in crate::gpu) const DRAWN_BYTES: u64 = 4 * SAMPLE_WORDS as u64;
 
 impl Program {
     /// Whether the machine can do `request`: otherwise the host draws from the logits.

@@ -131,7 +131,7 @@ fn random(weight: Weight, values: usize, seed: u32) -> (Vec<u32>, u32) {
 proptest! {
     /// The two layers are one function, whatever the shape, weights, form and style.
     #[test]
-    fn mat_mul_is_mat_vec(rows in 1..70u32, tokens in 1..20u32, k in 1..4u32, w in 0..4usize, gated: bool, s in 0..3usize) {
+    fn mat_mul_is_mat_vec(rows in 1..70u32, tokens in 1..20u32, k in 1..4u32, w in 0..4usize, gated: bool, s in 0..Style::ALL.len()) {
         let (weight, style) = (Weight::ALL[w], Style::ALL[s]);
         let form = if gated { Form::Gated } else { Form::Linear };
         let (k4, matrix_rows) = (8 * k, if gated { 2 * rows } else { rows });

@@ -130,7 +130,10 @@ fn rope(style: Style, has_norm: u32) -> Vec<Vec<f32>> {
         k: poison(16),
         v: poison(16),
     };
-    let heads = if style == Style::Serial { 1 } else { 4 };
+    let heads = match Style::of(rope_kv::kernel(style)) {
+        Some(Style::Serial) => 1,
+        _ => 4,
+    };
     let out = play(rope_kv::call(style, params, bindings), [heads, 2, 1]).unwrap();
     out[3..]
         .iter()
