@@ -79,6 +79,8 @@ async function load({ request, settings }) {
   const { adapter, Model } = await startEngine();
   // Before anything is downloaded: a browser without WebGPU should hear of it at once.
   const device = await adapter();
+  if (device.software && settings.software === false)
+    throw new FolioError("no_webgpu", `the only WebGPU adapter (${device.name}) is a CPU in disguise: see that hardware acceleration is switched on`);
   /** @param {import("./folio.js").Progress} progress */
   const onProgress = (progress) => post({ type: "progress", progress });
   opened = await openModel(request, onProgress);
@@ -90,8 +92,9 @@ async function load({ request, settings }) {
     model = result;
   } catch (error) {
     const failure = asFolioError(opened.failure() ?? error);
-    // A file that was downloaded wrong is gone already; here the engine found that a kept one makes no sense.
-    if (failure.code === "corrupt" && !opened.failure()) await opened.forget();
+    // A file that was downloaded wrong is gone already. Here the engine found that a kept one makes no sense, or an address
+    // has another model now.
+    if (opened.outdated() || (failure.code === "corrupt" && !opened.failure())) await opened.forget();
     opened.close();
     throw failure;
   }
@@ -114,6 +117,8 @@ function defaults(text) {
   }
 }
 
+const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
 /** @param {Start} start @param {number} run */
 async function begin(start, run) {
   const model = loaded();
@@ -122,7 +127,7 @@ async function begin(start, run) {
   const outbox = new Outbox((events, transfer) => post({ type: "events", run, events }, transfer));
   try {
     await exclusive(() => {
-      if (start.how === "generate") model.start(start.prompt, start.settings);
+      if (start.how === "generate") model.start(start.prompt, { ...start.settings, seed: start.settings.seed ?? randomSeed() });
       else if (start.how === "resume") model.resume(start.maxNewTokens);
       else {
         model.restore(start.saved, { maxNewTokens: start.maxNewTokens });

@@ -4,6 +4,7 @@
 import { FolioError } from "../errors.js";
 import { Sha256 } from "./sha256.js";
 import { PIECE } from "./sinks.js";
+import { toldLength } from "./sources.js";
 
 /**
  * @typedef {import("./sinks.js").Sink} Sink
@@ -18,6 +19,8 @@ const STALL_MS = 30_000;
 export class Download {
   received = 0;
   /** @type {Error | null} */ failed = null;
+  /** The server has no such file. */
+  gone = false;
   /** @type {{end: number, resolve: () => void, reject: (error: Error) => void}[]} */ #waiting = [];
   #hash = new Sha256();
   /** Bytes that somebody may have read already. */
@@ -48,6 +51,11 @@ export class Download {
     if (!same || (sha256 === null && this.validator === null)) sink.clear();
   }
 
+  /** Whether all bytes are in the sink; the hash may yet be wrong. */
+  get complete() {
+    return this.size !== null && this.received >= this.size;
+  }
+
   /** Resolves when bytes [0, end) are in the sink. @param {number} end @returns {Promise<void>} */
   arrived(end) {
     if (this.received >= end) {
@@ -62,7 +70,7 @@ export class Download {
   async run() {
     try {
       this.#rehash();
-      for (let attempt = 0; this.size === null || this.received < this.size; attempt++) {
+      for (let attempt = 0; !this.complete; attempt++) {
         const before = this.received;
         const problem = await this.#attempt();
         if (problem === null) break;
@@ -104,6 +112,7 @@ export class Download {
     try {
       const response = await this.#ask(signal);
       if (response.status === 429 || response.status >= 500) return this.#problem(`the server says ${response.status}`);
+      this.gone = response.status === 404 || response.status === 410;
       if (!response.ok || !response.body) throw this.#problem(`the server says ${response.status}`);
       if (response.status !== 206) this.#restart();
       await this.#learn(response);
@@ -147,9 +156,9 @@ export class Download {
 
   /** Notes what the server says of its file, so that a later attempt can tell whether it is the same one. @param {Response} response */
   async #learn(response) {
-    const coded = response.headers.has("Content-Encoding"); // then Content-Length counts other bytes
-    const length = Number(response.headers.get("Content-Length") ?? NaN) + (response.status === 206 ? this.received : 0);
-    if (!coded && Number.isFinite(length)) {
+    const told = toldLength(response, this.name);
+    if (told !== null) {
+      const length = told + (response.status === 206 ? this.received : 0);
       this.size ??= length;
       if (this.size !== length) throw this.#corrupt(`it has ${length} bytes and should have ${this.size}`);
     }
@@ -209,7 +218,7 @@ export class Download {
 
   /** @param {string} why @param {unknown} [cause] */
   #problem(why, cause) {
-    const kept = this.received > 0 ? `; ${this.received} bytes are kept, and loading again goes on from there` : "; check the address and the connection, then load again";
+    const kept = this.received > 0 && !this.gone ? `; ${this.received} bytes are kept, and loading again goes on from there` : "; check the address and the connection, then load again";
     return new FolioError("network", `${this.url} could not be fetched: ${why}${kept}`, { cause });
   }
 }

@@ -2,7 +2,7 @@
 // A model's files as the engine wants them: texts as strings, weights that can be read while they still arrive.
 
 import { FolioError } from "../errors.js";
-import { deleteFolder, keepOnly, openFolder } from "./cache.js";
+import { deleteFolder, keepOnly, openFolder, recordName } from "./cache.js";
 import { Download } from "./download.js";
 import { MemorySink, OpfsSink, readBlob, readRecord } from "./sinks.js";
 import { findSources } from "./sources.js";
@@ -18,6 +18,7 @@ import { findSources } from "./sources.js";
 class ModelFile {
   /** @type {Blob | null} */ blob = null;
   /** @type {Download | null} */ download = null;
+  /** Settles when the download is a Blob, or has failed. @type {Promise<void> | null} */ fetched = null;
 
   /** @param {Source} source */
   constructor(source) {
@@ -33,8 +34,12 @@ class ModelFile {
   }
 
   /** @param {number} end @returns {Promise<void>} */
-  arrived(end) {
-    return this.blob || !this.download ? Promise.resolve() : this.download.arrived(end);
+  async arrived(end) {
+    const { download } = this;
+    if (this.blob || !download) return;
+    await download.arrived(end);
+    // After the last byte the file is closed and becomes a Blob; in between it cannot be read.
+    if (download.complete) await this.fetched;
   }
 }
 
@@ -42,6 +47,8 @@ class ModelFile {
 class Opening {
   abort = new AbortController();
   /** @type {Error | null} */ failed = null;
+  /** A file was wrong, or is not on the server: what was known of the model may not hold any more. */
+  changed = false;
   /** @type {Map<string, {done: number, total: number | null}>} */ #bytes = new Map();
   #toldAt = 0;
   /** @type {FileSystemDirectoryHandle | null} */ folder = null;
@@ -88,17 +95,25 @@ class Opening {
     return blob && blob.size === record.size ? blob : null;
   }
 
+  /** @param {ModelFile} file @returns {Promise<void>} */
+  fetch(file) {
+    return (file.fetched = this.#fetch(file));
+  }
+
   /** @param {ModelFile} file */
-  async fetch(file) {
+  async #fetch(file) {
     const { download } = file;
     if (!download) return;
     try {
       await download.run();
       file.size = download.received;
       file.blob = await download.sink.finish();
+      this.#bytes.set(file.name, { done: file.size, total: file.size }); // whether or not the server told
     } catch (error) {
       this.failed ??= /** @type {Error} */ (error);
-      if (error instanceof FolioError && error.code === "corrupt") download.sink.clear();
+      const corrupt = error instanceof FolioError && error.code === "corrupt";
+      if (corrupt) download.sink.clear();
+      if (corrupt || download.gone) this.changed = true;
       throw error;
     }
   }
@@ -129,6 +144,13 @@ class Opening {
 export async function openModel(request, onProgress) {
   const opening = new Opening(onProgress);
   const key = request.kind === "url" ? request.url : request.kind === "manifest" ? request.base : null;
+  // A manifest's files have hashes of their own; those at an address are one version, and are remembered as one.
+  const outdated = () => request.kind === "url" && opening.changed;
+  const discard = async () => {
+    if (key === null) return;
+    await opening.folder?.removeEntry(recordName("sources")).catch(() => {}); // even if another tab keeps the rest
+    await deleteFolder(key);
+  };
   const unlock = key === null ? () => {} : await lock(`folio-models ${key}`, onProgress);
   try {
     opening.folder = key === null ? null : await openFolder(key);
@@ -148,11 +170,13 @@ export async function openModel(request, onProgress) {
       downloads,
       /** Why fetching failed, if it did. */
       failure: () => opening.failed,
+      /** Whether an address has another model than the one that is remembered. */
+      outdated,
       forget: async () => {
         opening.abort.abort();
         await downloads.catch(() => {});
         opening.close();
-        if (key !== null) await deleteFolder(key);
+        await discard();
       },
       close: () => {
         opening.abort.abort();
@@ -161,6 +185,7 @@ export async function openModel(request, onProgress) {
     };
   } catch (error) {
     opening.close();
+    if (outdated()) await discard();
     unlock();
     throw error;
   }

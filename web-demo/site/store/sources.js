@@ -23,6 +23,19 @@ const INDEX = "model.safetensors.index.json";
 /** @param {string} name */
 const isWeights = (name) => name.endsWith(".safetensors");
 
+/**
+ * How long a file is, where the server can be believed. Content-Length counts what is sent: of a compressed answer that is
+ * not the file, and another origin does not let us see that it is compressed. Weights are not worth compressing.
+ * @param {Response} response
+ * @param {string} name
+ * @returns {number | null}
+ */
+export function toldLength(response, name) {
+  const length = response.headers.get("Content-Length");
+  if (length === null || response.headers.has("Content-Encoding")) return null;
+  return response.type === "basic" || isWeights(name) ? Number(length) : null;
+}
+
 /** Whether a file of a model is fetched at all. @param {string} name */
 export const isNeeded = (name) => isWeights(name) || TEXTS.includes(name);
 
@@ -63,12 +76,14 @@ function picked(files) {
   const all = files
     .filter((file) => file.webkitRelativePath === folder + file.name || file.webkitRelativePath === "")
     .map((file) => ({ name: file.name, size: file.size, sha256: null, url: null, file }));
-  return { name: folder.split("/").at(-2) || "picked files", all };
+  // As the native program does: beside the whole model, shards are another copy of it.
+  const whole = all.some(({ name }) => name === WEIGHTS);
+  return { name: folder.split("/").at(-2) || "picked files", all: all.filter(({ name }) => !whole || !isWeights(name) || name === WEIGHTS) };
 }
 
 /** @param {string} base @param {AbortSignal} signal @returns {Promise<Sources>} */
 async function fromUrl(base, signal) {
-  const name = decodeURIComponent(base.split("/").at(-2) ?? base);
+  const name = decoded(base.split("/").at(-2) ?? base);
   const [single, ...found] = await Promise.all([WEIGHTS, ...TEXTS].map((file) => look(base, file, signal)));
   const texts = found.filter((source) => source !== null);
   for (const file of REQUIRED)
@@ -79,6 +94,15 @@ async function fromUrl(base, signal) {
   const lost = shards.filter((_, i) => weights[i] === null);
   if (lost.length > 0) throw new FolioError("network", `${INDEX} names ${lost[0]}, which is not at ${base}`);
   return { name, texts, weights: weights.filter((source) => source !== null) };
+}
+
+/** @param {string} name */
+function decoded(name) {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // a stray %
+  }
 }
 
 /** @param {string} base @param {AbortSignal} signal @returns {Promise<string[]>} */
@@ -100,7 +124,5 @@ async function look(base, name, signal) {
   const type = response.headers.get("Content-Type") ?? "";
   if (type.startsWith("text/html")) return null; // a host that answers everything with its front page
   if (response.status === 404 || response.status === 403 || response.status === 410) return null; // S3 says 403 for what is not there
-  const length = response.headers.get("Content-Length");
-  const known = response.ok && length !== null && !response.headers.has("Content-Encoding");
-  return { name, size: known ? Number(length) : null, sha256: null, url, file: null };
+  return { name, size: response.ok ? toldLength(response, name) : null, sha256: null, url, file: null };
 }
