@@ -7,11 +7,11 @@ export type ErrorCode =
   | "below_floor"
   /** The model does not fit; the message names the numbers. */
   | "too_large"
-  /** A file is not what it should be (size, SHA-256, contents). It has been deleted from the cache. */
+  /** A file is not what it should be (size, SHA-256, contents). A downloaded file has been deleted from the cache. */
   | "corrupt"
   /** The GPU went away and could not be had again. Losses that recover are not reported. */
   | "device_lost"
-  /** A saved session that is damaged, or that another model wrote. */
+  /** A saved session that is damaged, too large to be one, or that another model wrote. */
   | "bad_session"
   | "bad_argument"
   /** A fault of the program. The model is unusable afterwards: dispose and load again. */
@@ -51,7 +51,7 @@ export interface LoadOptions {
   onProgress?: (progress: Progress) => void;
   /** Aborting ends the load; what has arrived is kept. */
   signal?: AbortSignal;
-  /** Take a GPU in software where there is no other. */
+  /** Take a GPU in software where there is no other; `false` refuses it before anything is downloaded. */
   software?: boolean;
   /** Upper bound of GPU memory in bytes. */
   memoryBytes?: number;

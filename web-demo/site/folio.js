@@ -18,6 +18,9 @@ export { FolioError };
  * @typedef {import("./protocol.js").Loaded} Loaded
  */
 
+/** Sessions are kilobytes: a larger file is another one, picked by mistake, and is not read. */
+const SESSION_BYTES = 64 << 20;
+
 export class Folio {
   /** @type {Worker} */ #worker;
   /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */ #calls = new Map();
@@ -93,12 +96,12 @@ export class Folio {
    * @param {Settings} settings
    */
   generate(prompt, settings) {
-    return this.#start(Promise.resolve({ how: "generate", prompt, settings }));
+    return this.#start(async () => ({ how: "generate", prompt, settings }));
   }
 
   /** @param {number} maxNewTokens */
   resume(maxNewTokens) {
-    return this.#start(Promise.resolve({ how: "resume", maxNewTokens }));
+    return this.#start(async () => ({ how: "resume", maxNewTokens }));
   }
 
   /**
@@ -106,7 +109,7 @@ export class Folio {
    * @param {{maxNewTokens: number}} settings
    */
   restore(saved, { maxNewTokens }) {
-    return this.#start(saved.arrayBuffer().then((bytes) => ({ how: "restore", saved: new Uint8Array(bytes), maxNewTokens })));
+    return this.#start(async () => ({ how: "restore", saved: await readSession(saved), maxNewTokens }));
   }
 
   async abort() {
@@ -137,13 +140,13 @@ export class Folio {
     this.#die(new FolioError("bad_argument", "this model has been disposed of; load it again"));
   }
 
-  /** @param {Promise<Start>} start */
+  /** @param {() => Promise<Start>} start */
   #start(start) {
     if (this.#stream) throw new FolioError("bad_argument", "a generation is running; abort it or let it end, then start another");
     const stream = new EventStream(() => this.abort());
     const run = ++this.#lastRun;
     this.#stream = stream;
-    start
+    start()
       .then((start) => this.#call({ name: "start", start, run }))
       .catch((error) => this.#end(asFolioError(error)));
     return stream;
@@ -201,4 +204,13 @@ export class Folio {
     this.#calls.clear();
     this.#end(error);
   }
+}
+
+/** @param {Blob} saved @returns {Promise<Uint8Array>} */
+async function readSession(saved) {
+  if (saved.size > SESSION_BYTES) throw new FolioError("bad_session", `${saved.size} bytes is too large for a session file`);
+  const bytes = await saved.arrayBuffer().catch((cause) => {
+    throw new FolioError("bad_session", "the session file cannot be read; choose it again", { cause });
+  });
+  return new Uint8Array(bytes);
 }
