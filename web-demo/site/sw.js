@@ -44,9 +44,18 @@ worker.addEventListener("fetch", (event) => {
   const url = new URL(request.url);
   const scope = new URL(worker.registration.scope);
   if (request.method !== "GET" || url.origin !== scope.origin || !url.pathname.startsWith(scope.pathname)) return;
-  const name = decodeURIComponent(url.pathname.slice(scope.pathname.length)) || "index.html";
+  const name = decoded(url.pathname.slice(scope.pathname.length)) || "index.html";
   if (Object.hasOwn(files, name)) event.respondWith(fromCache(name, request));
 });
+
+/** @param {string} path */
+function decoded(path) {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path; // a stray %
+  }
+}
 
 /** @param {string} name @param {Request} request */
 async function fromCache(name, request) {
