@@ -38,6 +38,8 @@ const progress = new LoadProgress({ box: get("progress"), bar: get("progress-bar
 /** @type {"idle" | "loading" | "writing"} */ let state = "idle";
 let hasDocument = false;
 let canGoOn = false;
+/** The engine failed in mid-text: it can still be saved from, not written with. */
+let broken = false;
 
 const models = new ModelPicker(get("models"), get("model-name"), {
   busy: () => state !== "idle",
@@ -76,7 +78,7 @@ function become(next) {
 async function letGo() {
   const old = folio;
   folio = null;
-  hasDocument = canGoOn = false;
+  hasDocument = canGoOn = broken = false;
   become(state);
   await old?.dispose();
   Object.assign(window, { folio: null });
@@ -84,12 +86,13 @@ async function letGo() {
 
 /** The model, loaded when it is first needed. @returns {Promise<Folio>} */
 async function model() {
-  if (folio) return folio;
+  if (folio && !broken) return folio;
   if (!models.choice) throw new Error("No model is chosen: pick one under “Model”.");
   const signal = progress.start();
   become("loading");
   say("Loading the model.");
   try {
+    if (broken) await letGo();
     folio = await Folio.load({ ...models.choice, software: form.software.checked, signal, onProgress: (step) => progress.show(step) });
   } finally {
     progress.end();
@@ -125,20 +128,23 @@ async function write(start, sameDocument) {
     canGoOn = report.reason !== "context_full";
     say(ending());
   } catch (error) {
-    await failed(error);
+    failed(error);
   }
   view.end();
   become("idle");
 }
 
 /** @param {unknown} error */
-async function failed(error) {
+function failed(error) {
   const { name, code } = /** @type {{name?: string, code?: string}} */ (error);
   if (name === "AbortError") return say("Loading was cancelled; what has arrived is kept.");
   say("");
   errors.show(error);
-  // After these the engine is in no state to go on; the next click loads it again.
-  if (code === "engine" || code === "device_lost") await letGo();
+  // After these the engine is in no state to go on. It still holds the text, until the next click loads it again.
+  if (folio && (code === "engine" || code === "device_lost" || code === "too_large")) {
+    broken = true;
+    canGoOn = false;
+  }
 }
 
 /** @returns {string} */
