@@ -15,6 +15,7 @@ const FIELDS = [
 
 export class SettingsForm {
   /** @type {Map<string, HTMLInputElement>} */ #inputs = new Map();
+  /** What an empty field means. @type {Map<string, number>} */ #defaults = new Map();
   /** @type {Set<string>} */ #touched = new Set();
 
   /** @param {HTMLElement} place @param {HTMLInputElement} length */
@@ -22,7 +23,8 @@ export class SettingsForm {
     this.length = length;
     for (const { name, label, help, value, min, max, step } of FIELDS) {
       const input = Object.assign(document.createElement("input"), { type: "number", id: `set-${name}`, value, min, max, step });
-      if (name === "seed") input.placeholder = "random";
+      input.placeholder = name === "seed" ? "random" : value;
+      this.#defaults.set(name, Number(value));
       input.dataset.testid = name;
       input.setAttribute("aria-describedby", `help-${name}`);
       input.addEventListener("input", () => this.#touched.add(name));
@@ -43,7 +45,10 @@ export class SettingsForm {
   suggest(defaults) {
     for (const [name, value] of Object.entries(defaults)) {
       const input = this.#inputs.get(name);
-      if (input && !this.#touched.has(name)) input.value = String(value);
+      if (!input || typeof value !== "number") continue;
+      this.#defaults.set(name, value);
+      input.placeholder = String(value);
+      if (!this.#touched.has(name)) input.value = String(value);
     }
   }
 
@@ -53,16 +58,16 @@ export class SettingsForm {
 
   /** @returns {Settings} */
   get settings() {
-    const number = (/** @type {string} */ name) => Number(this.#inputs.get(name)?.value);
-    const seed = this.#inputs.get("seed")?.value ?? "";
+    const text = (/** @type {string} */ name) => this.#inputs.get(name)?.value ?? "";
+    const number = (/** @type {string} */ name) => (text(name) === "" ? (this.#defaults.get(name) ?? 0) : Number(text(name)));
     return {
       maxNewTokens: this.maxNewTokens,
       temperature: number("temperature"),
-      topK: number("topK"),
+      topK: Math.round(number("topK")),
       topP: number("topP"),
       minP: number("minP"),
       repetitionPenalty: number("repetitionPenalty"),
-      ...(seed === "" ? {} : { seed: Number(seed) }),
+      ...(text("seed") === "" ? {} : { seed: Math.round(number("seed")) }),
       ignoreEos: this.ignoreEos.checked,
       context: this.context.value === "full" ? "full" : "folded",
     };
