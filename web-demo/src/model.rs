@@ -123,7 +123,12 @@ impl Model {
             .map(|file| (file.name().into_bytes(), file.size() as u64))
             .collect();
         let readers: Vec<Box<dyn PieceFile>> = files.iter().map(pieces).collect();
-        // All of it is here: the last tensor has been read.
+        // A file may end with a tensor that the model does not use: its last bytes are hashed, too.
+        for file in &readers {
+            file.arrived(file.length())
+                .await
+                .map_err(|e| thrown.or(&e, "corrupt"))?;
+        }
         let print = fingerprint_of(json.as_bytes(), tokens.as_bytes(), &lengths, &mut |i, range| {
             readers[i].read(range)
         })

@@ -12,7 +12,8 @@ use crate::{Error, Result};
 const EDGE: u64 = 64 << 10;
 const LONGEST_HEADER: u64 = 100 << 20;
 
-/// [`fingerprint_of`] a model folder: its `config.json`, `tokenizer.json` and every `*.safetensors`.
+/// [`fingerprint_of`] a model folder: its `config.json`, `tokenizer.json` and `model.safetensors` (without it, every
+/// `*.safetensors`).
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -75,6 +76,11 @@ pub fn fingerprint_of(
 }
 
 fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    // As a checkpoint is opened: the single file, where it is there.
+    let single = dir.join("model.safetensors");
+    if single.is_file() {
+        return Ok(vec![single]);
+    }
     let entries = std::fs::read_dir(dir).map_err(|e| Error::io("read", dir, e))?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|e| e.path()))
