@@ -69,6 +69,11 @@ test("stopped, saved, reloaded without a network, restored, and gone on with", a
   const file = await (await download).path();
   const before = await site.page.textContent(by("text"));
 
+  // A file that is none says so, and takes nothing away.
+  await site.page.setInputFiles(by("open"), { name: "x.json", mimeType: "application/json", buffer: Buffer.from("{}") });
+  await site.page.waitForSelector(`${by("error")}:not([hidden])`, { timeout: 60_000 });
+  assert.equal(await site.page.textContent(by("text")), before);
+
   await site.page.evaluate(async () => (await navigator.serviceWorker.ready).active.state);
   await site.context.setOffline(true);
   await site.page.reload();

@@ -209,11 +209,18 @@ get("open").onchange = () => {
   const file = get("open").files[0];
   get("open").value = ""; // the same file may be opened again
   if (!file || state !== "idle") return;
-  write((folio) => {
-    view.begin(folio.info, "");
-    return folio.restore(file, { maxNewTokens: form.maxNewTokens });
-  }, false);
+  write((folio) => opened(folio, file), false);
 };
+
+/** A session's events. The former text stays in sight until the file has proved to be one. @param {Folio} folio @param {File} file @returns {import("../folio.js").Events} */
+async function* opened(folio, file) {
+  let begun = false;
+  for await (const event of folio.restore(file, { maxNewTokens: form.maxNewTokens })) {
+    if (!begun) view.begin(folio.info, "");
+    begun = true;
+    yield event;
+  }
+}
 
 const box = get("text");
 /** @type {number | null} */ let pointed = null;
