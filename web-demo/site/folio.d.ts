@@ -49,7 +49,7 @@ export interface LoadOptions {
   /** The same files, picked or dropped by the user. They are read in place and never copied. */
   files?: Iterable<File>;
   onProgress?: (progress: Progress) => void;
-  /** Aborting ends the load; what has arrived is kept. */
+  /** Aborting ends the load with the signal's AbortError; what has arrived is kept. */
   signal?: AbortSignal;
   /** Take a GPU in software where there is no other; `false` refuses it before anything is downloaded. */
   software?: boolean;
@@ -61,11 +61,13 @@ export interface LoadOptions {
 
 export interface Settings {
   maxNewTokens: number;
-  temperature: number;
-  topK: number;
-  topP: number;
-  minP: number;
-  repetitionPenalty: number;
+  /** 0, or left out: always the likeliest token. */
+  temperature?: number;
+  /** 0, or left out: off. So are minP 0, topP 1 and repetitionPenalty 1. */
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  repetitionPenalty?: number;
   /** Random when left out. */
   seed?: number;
   ignoreEos?: boolean;
@@ -88,6 +90,7 @@ export interface ModelInfo {
   device: string;
   pageWidth: number;
   pageHeight: number;
+  adapter: AdapterReport;
 }
 
 export interface AdapterReport {
@@ -114,6 +117,7 @@ export interface Counts {
 export type Event =
   /** First event of `restore`: the document as it was saved. */
   | { type: "text"; text: string }
+  /** Tokens of the given text (or of a restored document) that were read. */
   | { type: "loading"; done: number; total: number }
   | {
       type: "token";
@@ -132,6 +136,7 @@ export type Event =
   /** The page is in the context: `tokens` of text became `slots`; `contextSlots` are held now. */
   | { type: "folded"; index: number; tokens: number; slots: number; contextSlots: number }
   | { type: "stats"; stats: Record<string, unknown> }
+  /** `text`: what had been held back as a possible beginning of a stop string; append it. */
   | { type: "done"; reason: "length" | "eos" | "stop" | "context_full" | "cancelled"; text: string };
 
 /** Events as they come. Leaving the loop (`break`) stops the generation. */

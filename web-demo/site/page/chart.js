@@ -74,7 +74,7 @@ function draw(canvas, { lines, maxX, maxY, left, right, below, marks }) {
   if (!surface) return;
   const { context, width, height, color } = surface;
   const bottom = below ? MARGIN.bottom : 6;
-  const plot = { x: MARGIN.left, y: MARGIN.top, w: width - MARGIN.left - (right ? MARGIN.right : 8), h: height - MARGIN.top - bottom };
+  const plot = { x: MARGIN.left, y: MARGIN.top, w: width - MARGIN.left - (right ? MARGIN.right : 20), h: height - MARGIN.top - bottom };
   const atX = (/** @type {number} */ x) => plot.x + (x / maxX) * plot.w;
   const atY = (/** @type {number} */ y) => plot.y + plot.h - (y / maxY) * plot.h;
 

@@ -11,6 +11,7 @@ export class LoadProgress {
   #abort = new AbortController();
   /** Weights go on to the GPU while they arrive; the slower of the two is what is waited for. */
   #downloading = false;
+  /** What the engine does meanwhile: all that is left when everything has arrived. @type {Extract<Progress, {share: number}> | null} */ #step = null;
 
   /** @param {{box: HTMLElement, bar: HTMLProgressElement, text: HTMLElement, cancel: HTMLButtonElement}} places */
   constructor(places) {
@@ -22,6 +23,7 @@ export class LoadProgress {
   start() {
     this.#abort = new AbortController();
     this.#downloading = false;
+    this.#step = null;
     this.places.box.hidden = false;
     this.#show("Starting", null);
     return this.#abort.signal;
@@ -32,9 +34,13 @@ export class LoadProgress {
     if (step.what === "downloading") {
       const { done, total } = step;
       this.#downloading = total === null || done < total;
-      this.#show(total === null ? `Downloading: ${inBytes(done)}` : `Downloading: ${inBytes(done)} of ${inBytes(total)}`, total ? done / total : null);
+      if (!this.#downloading && this.#step) this.#show(STEPS[this.#step.what], this.#step.share);
+      else this.#show(total === null ? `Downloading: ${inBytes(done)}` : `Downloading: ${inBytes(done)} of ${inBytes(total)}`, total ? done / total : null);
     } else if (step.what === "waiting for another tab") this.#show("Another tab is downloading this model; waiting for it", null);
-    else if (!this.#downloading || step.what !== "loading") this.#show(STEPS[step.what], step.share);
+    else {
+      this.#step = step;
+      if (!this.#downloading || step.what !== "loading") this.#show(STEPS[step.what], step.share);
+    }
   }
 
   end() {

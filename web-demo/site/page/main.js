@@ -43,7 +43,7 @@ let broken = false;
 
 const models = new ModelPicker(get("models"), get("model-name"), {
   busy: () => state !== "idle",
-  chosen: () => void letGo().then(() => say(models.bytes === null ? "" : `The first click on Write fetches the model, ${inBytes(models.bytes)}, unless it is here already.`)),
+  chosen: () => void letGo().then(() => errors.clear()).then(() => say(models.bytes === null ? "The first click on Write reads the model." : `The first click on Write fetches the model, ${inBytes(models.bytes)}, unless it is here already.`)),
   error: (error) => errors.show(error),
   deleted: (bytes) => say(`${inBytes(bytes)} of downloaded models deleted.`),
   free: letGo,
@@ -120,7 +120,10 @@ async function write(start, sameDocument) {
     become("writing");
     say("Writing.");
     for await (const event of start(loaded)) {
-      hasDocument = true;
+      if (!hasDocument) {
+        hasDocument = true;
+        become("writing"); // Save is of use from here on
+      }
       view.take(event);
     }
     report.counts = await loaded.counts();
@@ -187,6 +190,8 @@ get("desk").addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
     return folio.generate(given, form.settings);
   }, false);
 });
+// A wrong number in a closed drawer must be seen, or Write would do nothing.
+get("desk").addEventListener("invalid", (/** @type {Event} */ event) => (/** @type {Element} */ (event.target)).closest("details")?.setAttribute("open", ""), true);
 prompt.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) get("desk").requestSubmit();
 });

@@ -55,6 +55,8 @@ export class ModelPicker {
   /** @param {Choice} choice @param {string} name @param {number | null} bytes */
   #choose(choice, name, bytes) {
     if (this.on.busy()) return; // files dropped while something is written
+    const same = choice.model !== undefined ? choice.model === this.choice?.model : choice.url !== undefined && String(choice.url) === String(this.choice?.url);
+    if (same) return; // its document, which may not be saved, stays
     this.choice = choice;
     this.bytes = bytes;
     this.name.textContent = name;
@@ -87,7 +89,7 @@ export class ModelPicker {
   #urlField() {
     const row = document.createElement("div");
     row.className = "row";
-    const input = Object.assign(document.createElement("input"), { type: "url", id: "url", placeholder: "https://… a folder with config.json" });
+    const input = Object.assign(document.createElement("input"), { type: "text", inputMode: "url", autocapitalize: "off", spellcheck: false, id: "url", placeholder: "https://… a folder with config.json" });
     input.dataset.testid = "url";
     const label = Object.assign(document.createElement("label"), { htmlFor: "url", textContent: "An address" });
     const button = quiet("Use it");

@@ -8,7 +8,9 @@ export function axis(max, count) {
   if (!(max > 0)) return { top: 1, marks: [0] };
   const rough = max / count;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5].find((times) => times * power >= rough) ?? 10);
+  const steps = [1, 2, 5, 10].map((times) => times * power);
+  // At least one mark besides 0.
+  const step = steps.find((step) => step >= rough && step <= max) ?? steps.findLast((step) => step <= max) ?? power;
   const marks = [];
   for (let i = 0; i * step <= max * (1 + 1e-9); i++) marks.push(i * step);
   return { top: max, marks };

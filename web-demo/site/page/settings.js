@@ -22,7 +22,7 @@ export class SettingsForm {
   constructor(place, length) {
     this.length = length;
     for (const { name, label, help, value, min, max, step } of FIELDS) {
-      const input = Object.assign(document.createElement("input"), { type: "number", id: `set-${name}`, value, min, max, step });
+      const input = Object.assign(document.createElement("input"), { type: "number", id: `set-${name}`, value, min, max, step: step < 1 ? "any" : String(step) });
       input.placeholder = name === "seed" ? "random" : value;
       this.#defaults.set(name, Number(value));
       input.dataset.testid = name;
