@@ -23,3 +23,29 @@ pub(super) fn check(wasm: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_over_either_budget_fails_the_build() {
+        let dir = std::env::temp_dir().join(format!("folio-budget-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap_or_default();
+        let check = |bytes: Vec<u8>| {
+            let path = dir.join("x.wasm");
+            std::fs::write(&path, bytes).and(Ok(())).map_err(anyhow::Error::from)?;
+            super::check(&path)
+        };
+        // A multiplicative hash: bytes that gzip cannot shorten.
+        let noise = |n: u32| {
+            (0..n)
+                .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (i.wrapping_mul(i) >> 7) as u8)
+                .collect()
+        };
+        assert!(check(vec![0; RAW]).is_ok());
+        assert!(check(vec![0; RAW + 1]).is_err(), "too long");
+        assert!(check(noise(2_000_000)).is_err(), "too long when compressed");
+        std::fs::remove_dir_all(&dir).unwrap_or_default();
+    }
+}
