@@ -17,6 +17,7 @@ use super::rope::Rope;
 use super::vist2::Vist2;
 use crate::config::Config;
 use crate::context::Context;
+use crate::cost::meter;
 use crate::page::PageImage;
 use crate::runner::{Folded, Logits, Runner, Want};
 use crate::{Error, Pending, Result, ready};
@@ -42,6 +43,7 @@ pub struct BurnRunner<B: Backend> {
     rows: Option<RowKv<B>>,
     device: B::Device,
     name: String,
+    flops: u64,
 }
 
 /// Which slots the new elements join.
@@ -65,6 +67,7 @@ impl<B: Fused> BurnRunner<B> {
             rows: None,
             device,
             name: name.into(),
+            flops: 0,
         };
         runner.reset();
         runner
@@ -220,11 +223,17 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
-        ready(self.extend_now(ids, want))
+        let before = meter::counted();
+        let done = self.extend_now(ids, want);
+        self.flops += meter::counted().wrapping_sub(before);
+        ready(done)
     }
 
     fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
-        ready(self.fold_now(pages, want))
+        let before = meter::counted();
+        let done = self.fold_now(pages, want);
+        self.flops += meter::counted().wrapping_sub(before);
+        ready(done)
     }
 
     fn keep_open(&mut self) {
@@ -263,5 +272,10 @@ impl<B: Fused> Runner for BurnRunner<B> {
 
     fn device(&self) -> String {
         self.name.clone()
+    }
+
+    fn flops(&self) -> Option<u64> {
+        // KV in rows is attended to by kernels that count nothing.
+        (!B::KV_IN_ROWS).then_some(self.flops)
     }
 }
