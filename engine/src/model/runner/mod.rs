@@ -13,6 +13,7 @@ pub use self::load::open;
 use self::rows::RowKv;
 use super::fused::Fused;
 use super::kv::{LayerKv, Rows};
+use super::params::visit_params_dtypes;
 use super::rope::Rope;
 use super::vist2::Vist2;
 use crate::config::Config;
@@ -22,7 +23,7 @@ use crate::page::PageImage;
 use crate::runner::{Folded, Logits, Runner, Want};
 use crate::{Error, Pending, Result, ready};
 use burn::module::Module;
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
 use std::time::Instant;
 
 /// Most text tokens run at once: bounds the attention scores of a long prompt.
@@ -144,7 +145,14 @@ impl<B: Fused> BurnRunner<B> {
         for (i, block) in ids.chunks(BLOCK).enumerate() {
             let data: Vec<i32> = block.iter().map(|&id| id as i32).collect();
             let index = Tensor::<B, 1, Int>::from_data(TensorData::new(data, [block.len()]), &self.device);
-            let x = self.model.language_model.model.embed_tokens.forward(index);
+            // A table of 16 bits gives rows of 16 bits.
+            let x = self
+                .model
+                .language_model
+                .model
+                .embed_tokens
+                .forward(index)
+                .cast(FloatDType::F32);
             let start = self.context.next_position();
             let positions: Vec<usize> = (start..start + block.len()).collect();
             let x = self.run(x, &positions, Into::Open);
@@ -267,7 +275,9 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn weight_bytes(&self) -> usize {
-        self.model.num_params() * size_of::<f32>()
+        let mut bytes = 0;
+        visit_params_dtypes(&self.model, &mut |elements, dtype| bytes += elements * dtype.size());
+        bytes
     }
 
     fn device(&self) -> String {
