@@ -5,10 +5,12 @@ use crate::data::{ChunkSample, Sample, SampleKind};
 use crate::layout::layout;
 use crate::linear_ce::{Answers, linear_ce};
 use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
+use crate::parallel::in_parallel;
+use crate::parameters::{Gradients, leaves, take_gradients};
+use crate::shares::shares;
 use crate::stats::StepStats;
 use crate::weights::{Totals, after_fold, has_page, weight};
-use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
-use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use folio_engine::model::{DocumentTokens, Fused, Packed, Vist2};
@@ -52,9 +54,9 @@ pub struct Learner<B: AutodiffBackend> {
     threads: usize,
 }
 
-struct Share {
-    grads: GradientsParams,
-    head_grads: GradientsParams,
+struct Share<B: Backend> {
+    grads: Gradients<B>,
+    head_grads: Gradients<B>,
     stats: StepStats,
 }
 
@@ -87,29 +89,20 @@ where
     /// One optimiser step on `samples`.
     pub fn step(&mut self, samples: &[Sample], plan: &StepPlan) -> StepStats {
         let totals = Totals::of(samples, plan.first_weight);
-        let per_thread = samples.len().div_ceil(self.threads).max(1);
-        let shares: Vec<Share> = std::thread::scope(|scope| {
-            let handles: Vec<_> = samples
-                .chunks(per_thread)
-                .map(|share| {
-                    let (model, head, device) = (self.model.clone(), self.head.clone(), self.device.clone());
-                    let totals = &totals;
-                    scope.spawn(move || backward::<B>(model, head, share, plan, totals, &device))
-                })
-                .collect();
-            handles
-                .into_iter()
-                .map(|h| h.join().expect("a share's thread panicked"))
-                .collect()
+        let threads = self.threads;
+        let shares = in_parallel(threads, shares(samples, threads), |share| {
+            backward::<B>(self.model.clone(), self.head.clone(), &share, plan, &totals, &self.device)
         });
         let mut stats = StepStats::default();
-        let (mut grads, mut head_grads) = (GradientsParams::new(), GradientsParams::new());
+        let (mut grads, mut head_grads) = (Vec::new(), Vec::new());
         for share in shares {
             stats.merge(&share.stats);
-            add_gradients(&self.model, &mut grads, share.grads);
-            add_gradients(&self.head, &mut head_grads, share.head_grads);
+            grads.push(share.grads);
+            head_grads.push(share.head_grads);
         }
-        let norms = squared_norms(&self.model, &grads, &|name| usize::from(is_vision(name)), 2);
+        let grads = add_gradients(grads, threads);
+        let head_grads = add_gradients(head_grads, threads);
+        let norms = squared_norms(&self.model, &grads, &|name| usize::from(is_vision(name)), 2, threads);
         stats.language_norm = norms[0].sqrt();
         stats.vision_norm = norms[1].sqrt();
         if !norms.iter().all(|n| n.is_finite()) {
@@ -132,14 +125,14 @@ where
             };
             (lr > 0.0).then_some(Rate { lr, scale })
         };
-        self.model = self.optimizer.step(self.model.clone(), &mut grads, &rate);
+        self.model = self.optimizer.step(self.model.clone(), grads, &rate, threads);
         let head_rate = |_: &str| {
             Some(Rate {
                 lr: plan.vision_lr,
                 scale: 1.0,
             })
         };
-        self.head = self.head_optimizer.step(self.head.clone(), &mut head_grads, &head_rate);
+        self.head = self.head_optimizer.step(self.head.clone(), head_grads, &head_rate, threads);
         stats
     }
 }
@@ -151,21 +144,23 @@ fn is_vision(name: &str) -> bool {
 fn backward<B: AutodiffBackend + Fused>(
     model: Vist2<B::InnerBackend>,
     head: CellHead<B::InnerBackend>,
-    samples: &[Sample],
+    samples: &[&Sample],
     plan: &StepPlan,
     totals: &Totals,
     device: &B::Device,
-) -> Share {
+) -> Share<B::InnerBackend>
+where
+    B::InnerBackend: Fused,
+{
     // Leaves of its own for every thread: graphs that share a leaf would lock each other out.
-    let model = Vist2::<B>::from_inner(model).map(&mut Leaves);
-    let head = CellHead::<B>::from_inner(head).map(&mut Leaves);
+    let model = leaves(Vist2::<B>::from_inner(model));
+    let head = leaves(CellHead::<B>::from_inner(head));
     let config = model.config.clone();
     let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
     let mut stats = StepStats::default();
-    let mut grads = GradientsAccumulator::new();
-    let mut head_grads = GradientsAccumulator::new();
+    let (mut grads, mut head_grads) = (Vec::new(), Vec::new());
     for kind in [SampleKind::Read, SampleKind::Ocr, SampleKind::Olm] {
-        let of_task: Vec<&Sample> = samples.iter().filter(|s| s.kind == kind).collect();
+        let of_task: Vec<&Sample> = samples.iter().copied().filter(|s| s.kind == kind).collect();
         if of_task.is_empty() {
             continue;
         }
@@ -245,24 +240,14 @@ fn backward<B: AutodiffBackend + Fused>(
         }
         if let Some(loss) = loss {
             let mut all = loss.backward();
-            grads.accumulate(&model, GradientsParams::from_module(&mut all, &model));
-            head_grads.accumulate(&head, GradientsParams::from_module(&mut all, &head));
+            grads.push(take_gradients(&model, &mut all));
+            head_grads.push(take_gradients(&head, &mut all));
         }
     }
     Share {
-        grads: grads.grads(),
-        head_grads: head_grads.grads(),
+        grads: add_gradients(grads, 1),
+        head_grads: add_gradients(head_grads, 1),
         stats,
-    }
-}
-
-/// Makes every parameter a leaf that gathers a gradient.
-struct Leaves;
-
-impl<B: AutodiffBackend> ModuleMapper<B> for Leaves {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let (id, tensor, mapper) = param.consume();
-        Param::from_mapped_value(id, tensor.detach().require_grad(), mapper)
     }
 }
 

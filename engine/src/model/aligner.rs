@@ -1,6 +1,6 @@
 //! The aligner: encoder outputs to visual tokens in the decoder's embedding space (spec section 2).
 
-use super::fused::Fused;
+use super::fused::{Fused, unwrap, wrap};
 use super::linear::Linear;
 use crate::config::AlignerKind;
 use burn::module::{Module, Param};
@@ -34,7 +34,7 @@ impl<B: Fused> Aligner<B> {
             AlignerKind::Tanh | AlignerKind::Linear => {
                 let weight = self.weight.as_ref().expect("built with the kind").val();
                 let bias = self.bias.as_ref().expect("built with the kind").val();
-                let y = x.matmul(weight.transpose()) + bias.unsqueeze();
+                let y: Tensor<B, 2> = wrap(<B as Fused>::linear(unwrap(x), unwrap(weight), Some(unwrap(bias))));
                 match &self.scale {
                     Some(scale) => y.tanh() * scale.val().unsqueeze(),
                     None => y,

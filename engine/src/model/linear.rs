@@ -16,11 +16,8 @@ pub struct Linear<B: Backend> {
 impl<B: Fused> Linear<B> {
     /// `[n, in]` to `[n, out]`.
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let y: Tensor<B, 2> = wrap(<B as Fused>::linear(unwrap(x), unwrap(self.weight.val())));
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        }
+        let bias = self.bias.as_ref().map(|bias| unwrap(bias.val()));
+        wrap(<B as Fused>::linear(unwrap(x), unwrap(self.weight.val()), bias))
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::aligner::Aligner;
 use super::decoder::LanguageModel;
-use super::fused::{Fused, unwrap, wrap};
+use super::fused::{Fused, PageLengths, unwrap, wrap};
 use super::vision::VisionTower;
 use crate::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
+use std::sync::Arc;
 
 /// Decoder, vision encoder and aligner (spec section 2). Without the last two it is a text-only model.
 #[derive(Module, Debug)]
@@ -33,20 +34,20 @@ impl<B: Fused> Vist2<B> {
 
     /// Logits `[n, vocab]` of final hidden states `[n, d]` (already normed).
     pub fn logits(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
-        wrap(<B as Fused>::linear(unwrap(hidden), unwrap(self.head())))
+        wrap(<B as Fused>::linear(unwrap(hidden), unwrap(self.head()), None))
     }
 
     /// Visual tokens of pages: patches `[pages, slots, patch_len]` to `[pages × slots, d_text]`.
     ///
-    /// `key_bias` as in the encoder's forward: it hides the padding of pages shorter than `slots`.
+    /// `lengths` as in the encoder's forward: it hides the padding of pages shorter than `slots`.
     ///
     /// # Panics
     /// On a text-only model.
-    pub fn visual_tokens(&self, patches: Tensor<B, 3>, key_bias: Option<Tensor<B, 4>>) -> Tensor<B, 2> {
+    pub fn visual_tokens(&self, patches: Tensor<B, 3>, lengths: &Arc<PageLengths>) -> Tensor<B, 2> {
         let (Some(vision), Some(aligner)) = (&self.vision_tower, &self.aligner) else {
             panic!("a text-only model has no vision tower");
         };
-        let encoded = vision.vision_model.forward(patches, key_bias);
+        let encoded = vision.vision_model.forward(patches, lengths);
         let [pages, slots, d] = encoded.dims();
         aligner.forward(encoded.reshape([pages * slots, d]))
     }

@@ -2,9 +2,8 @@
 
 use super::progress::{Progress, bar};
 use anyhow::Context;
-use burn::backend::Autodiff;
-use burn_flex::Flex;
-use folio_trainer::run::{Outcome, train};
+use folio_trainer::device::{Device, train_on};
+use folio_trainer::run::Outcome;
 use folio_trainer::setup::{Preparing, prepare};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,9 +20,13 @@ pub(super) struct Args {
     /// The run's folder, instead of the recipe's `out`.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Where to compute: cpu, cuda, cuda:N or wgpu; all but cpu must have been built in (cargo features).
+    #[arg(long, default_value_t)]
+    device: Device,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    args.device.check_built()?;
     let stop = stop_on_interrupt()?;
     let tokenising = bar(0, "bytes of text tokenised");
     let prepared = prepare(&args.recipe, args.out.as_deref(), args.resume, &|event| match event {
@@ -41,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         setup.train.corpus().documents()
     );
     let mut progress = Progress::new(steps, first);
-    let outcome = train::<Autodiff<Flex>>(setup, &Default::default(), &stop, &mut progress);
+    let outcome = train_on(args.device, setup, &stop, &mut progress);
     progress.finish();
     match outcome? {
         Outcome::Finished => eprintln!("done: export it with `folio-train export {} --out DIR`", root.display()),
