@@ -10,7 +10,7 @@ use folio_engine::checkpoint::init_tensor;
 use folio_engine::config::{Config, preset};
 use folio_engine::model::Vist2;
 use folio_trainer::aux_loss::CellHead;
-use folio_trainer::data::{ChunkSample, Sample, SampleKind};
+use folio_trainer::data::{ChunkSample, Form, Sample, SampleKind};
 use folio_trainer::step::{Learner, StepPlan};
 use std::time::Instant;
 
@@ -88,6 +88,8 @@ fn sample(config: &Config, kind: SampleKind, chunks: usize) -> Sample {
         text: String::new(),
         cells: vec![5; slots * cells(config)],
         patch_tokens: vec![vec![7, 9, 11]; slots],
+        form: Form::Page,
+        learn: true,
     };
     Sample {
         kind,
@@ -95,4 +97,5 @@ fn sample(config: &Config, kind: SampleKind, chunks: usize) -> Sample {
         start: 0,
         chunks: (0..chunks).map(chunk).collect(),
     }
+    .shaped(kind)
 }

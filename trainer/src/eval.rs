@@ -80,9 +80,7 @@ pub fn evaluate<B: Fused>(
                         let request = SampleRequest {
                             index,
                             chunks: eval.chunks,
-                            chunk_tokens: None,
-                            shuffled: false,
-                            kind: SampleKind::Olm,
+                            ..SampleRequest::default()
                         };
                         stats.merge(&of_sample(&model, &head, windows.sample(&request), &device));
                     }
@@ -100,7 +98,7 @@ pub fn evaluate<B: Fused>(
     stats
 }
 
-fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sample, device: &B::Device) -> EvalStats {
+fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, sample: Sample, device: &B::Device) -> EvalStats {
     let config = model.config.clone();
     let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
     let mut stats = EvalStats::default();
@@ -145,7 +143,7 @@ fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, mut sample: Sample,
         }
     }
     // Read back.
-    sample.kind = SampleKind::Ocr;
+    let sample = sample.shaped(SampleKind::Ocr);
     let packed = pack(&[layout(&sample, &config)], false);
     let hidden = model.forward(&packed);
     for (target, nll) in nll(model, &hidden, &packed.targets) {
@@ -189,7 +187,7 @@ fn with_wrong_page(sample: &Sample, config: &Config) -> Option<DocumentTokens> {
         start: sample.start,
         chunks: vec![chunk],
     };
-    Some(layout(&sample, config))
+    Some(layout(&sample.shaped(SampleKind::Ocr), config))
 }
 
 /// Each target with its NLL.
@@ -217,6 +215,7 @@ fn alone(chunk: &ChunkSample, config: &Config) -> DocumentTokens {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::data::Form;
     use folio_engine::config::preset;
 
     #[test]
@@ -230,6 +229,8 @@ mod tests {
             text: String::new(),
             cells: Vec::new(),
             patch_tokens: Vec::new(),
+            form: Form::Page,
+            learn: true,
         };
         let mut sample = Sample {
             kind: SampleKind::Ocr,

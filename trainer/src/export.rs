@@ -102,7 +102,8 @@ mod tests {
                 ..RunState::default()
             };
             run.save(&state, 2, |folder| {
-                init(&folder.join("m"), &config, &files, step, Dtype::F32, &mut |_| {})?;
+                let none = crate::init_from::Donors::default();
+                init(&folder.join("m"), &config, &files, step, Dtype::F32, &none, &mut |_| {})?;
                 for entry in std::fs::read_dir(folder.join("m")).unwrap() {
                     let path = entry.unwrap().path();
                     std::fs::rename(&path, folder.join(path.file_name().unwrap())).unwrap();

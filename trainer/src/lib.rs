@@ -6,6 +6,7 @@ pub mod device;
 pub mod eval;
 pub mod export;
 pub mod files;
+pub mod init_from;
 pub mod layout;
 pub mod learner_state;
 pub mod linear_ce;

@@ -21,7 +21,13 @@ pub struct TrainLine {
     /// NLL of text tokens in `ocr` samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ocr_loss: Option<f64>,
-    /// NLL of the first 16 tokens of chunks that follow a fold, `olm` samples.
+    /// NLL of captions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caption_loss: Option<f64>,
+    /// NLL of responses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sft_loss: Option<f64>,
+    /// NLL of the first 16 tokens of chunks that follow a fold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first16_loss: Option<f64>,
     /// Cell-naming loss, per cell.
@@ -33,7 +39,7 @@ pub struct TrainLine {
     /// Loss of naming tokens by direction, per patch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directions_loss: Option<f64>,
-    /// NLL of the first token after a fold, `olm` samples.
+    /// NLL of the first token after a fold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_loss: Option<f64>,
     /// RMS of the visual tokens over that of the token embedding, last step.

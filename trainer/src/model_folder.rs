@@ -1,11 +1,12 @@
 //! Model folders in Hugging Face layout, written whole.
 
 use crate::files::{temporary, write_whole};
+use crate::init_from::Donors;
 use crate::tokenizer_train::tokenizer_config;
 use crate::{Error, Result};
-use folio_engine::checkpoint::{Dtype, TensorSpec, init_tensor, tensors, write};
+use folio_engine::checkpoint::{Dtype, TensorSpec, tensors, write};
 use folio_engine::config::Config;
-use folio_engine::text::{Tokenizer, byte_level_tokenizer_json};
+use folio_engine::text::{ChatTemplate, Tokenizer, byte_level_tokenizer_json};
 use std::path::Path;
 
 /// A tokenizer with its files' contents.
@@ -17,6 +18,8 @@ pub struct TokenizerFiles {
     pub json: Vec<u8>,
     /// `tokenizer_config.json`.
     pub config: Vec<u8>,
+    /// `chat_template.jinja`, where there is one.
+    pub template: Option<Vec<u8>>,
 }
 
 impl TokenizerFiles {
@@ -40,11 +43,34 @@ impl TokenizerFiles {
             }
             Err(e) => return Err(Error::io("read", &beside, e)),
         };
+        let beside = file.with_file_name("chat_template.jinja");
+        let template = match std::fs::read(&beside) {
+            Ok(template) => Some(template),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Error::io("read", &beside, e)),
+        };
         Ok(Self {
             tokenizer,
             json,
             config,
+            template,
         })
+    }
+
+    /// The chat template: `chat_template.jinja`, else that of `tokenizer_config.json`, else the plain one.
+    ///
+    /// # Errors
+    /// A template that is not valid.
+    pub fn chat_template(&self) -> Result<ChatTemplate> {
+        let place = "tokenizer_config.json";
+        let text = String::from_utf8_lossy(&self.config);
+        let Some(template) = &self.template else {
+            return ChatTemplate::from_config(&text, place);
+        };
+        let mut config: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| Error::invalid(place, format!("not JSON ({e})")))?;
+        config["chat_template"] = String::from_utf8_lossy(template).into();
+        ChatTemplate::from_config(&config.to_string(), "chat_template.jinja")
     }
 
     /// A byte-level tokenizer whose special ids are those of `config`.
@@ -77,6 +103,7 @@ impl TokenizerFiles {
             tokenizer,
             json,
             config: tokenizer_config(bos, eos).into_bytes(),
+            template: None,
         })
     }
 }
@@ -89,6 +116,9 @@ pub fn write_side_files(dir: &Path, config: &Config, tokenizer: &TokenizerFiles)
     write_whole(&dir.join("config.json"), config.to_json().as_bytes())?;
     write_whole(&dir.join("tokenizer.json"), &tokenizer.json)?;
     write_whole(&dir.join("tokenizer_config.json"), &tokenizer.config)?;
+    if let Some(template) = &tokenizer.template {
+        write_whole(&dir.join("chat_template.jinja"), template)?;
+    }
     let generation = serde_json::json!({
         "bos_token_id": config.bos_token_id,
         "eos_token_id": config.eos_token_id,
@@ -128,23 +158,25 @@ fn refuse(dir: &Path, what: &str) -> Error {
     Error::invalid(dir.display().to_string(), format!("{what}: choose another --out"))
 }
 
-/// Writes a randomly initialised model of `config` to the new folder `dir`; `progress` is told of every tensor.
+/// Writes a model of `config` to the new folder `dir`: the donors' weights where there are any, the rest random by `seed`;
+/// `progress` is told of every tensor.
 ///
 /// # Errors
-/// As [`new_folder`]; a tokenizer that does not fit the model.
+/// As [`new_folder`]; a tokenizer or a donor that does not fit the model.
 pub fn init(
     dir: &Path,
     config: &Config,
     tokenizer: &TokenizerFiles,
     seed: u64,
     dtype: Dtype,
+    donors: &Donors,
     progress: &mut dyn FnMut(&TensorSpec),
 ) -> Result<()> {
     crate::recipe::check_tokenizer(config, &tokenizer.tokenizer, "tokenizer.json")?;
     new_folder(dir, |dir| {
         write(dir, &tensors(config), dtype, &mut |spec| {
             progress(spec);
-            Ok(init_tensor(config, spec, seed))
+            donors.values(config, spec, seed)
         })?;
         write_side_files(dir, config, tokenizer)
     })
@@ -177,7 +209,7 @@ mod tests {
         let files = TokenizerFiles::byte_level(&config).unwrap();
         let make = |name: &str, seed| {
             let out = dir.path().join(name);
-            init(&out, &config, &files, seed, Dtype::F32, &mut |_| {}).map(|()| out)
+            init(&out, &config, &files, seed, Dtype::F32, &Donors::default(), &mut |_| {}).map(|()| out)
         };
         let (one, two, other) = (make("a", 1).unwrap(), make("b", 1).unwrap(), make("c", 2).unwrap());
         let weights = |dir: &Path| std::fs::read(dir.join("model.safetensors")).unwrap();

@@ -6,7 +6,7 @@ use crate::eval::{EvalStats, evaluate};
 use crate::learner_state::{load_model, restore_moments, save};
 use crate::metrics::{EvalLine, Metrics, TrainLine, rss_mb};
 use crate::model_folder::write_side_files;
-use crate::recipe::StepSpec;
+use crate::recipe::{Curriculum, StepSpec};
 use crate::run_dir::Best;
 use crate::setup::{Setup, Start};
 use crate::stats::StepStats;
@@ -19,6 +19,7 @@ use folio_engine::config::Config;
 use folio_engine::model::Fused;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Batches that are made ahead of the step that needs them.
@@ -142,13 +143,22 @@ where
     fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
         let (plan, total) = (self.setup.plan.clone(), self.setup.plan.steps());
         let first = self.setup.state.step;
-        let requests = plan.clone();
-        let batches = Prefetch::start(self.setup.train.clone(), first, AHEAD, move |step| {
-            requests.step(step).map(|spec| spec.requests)
-        });
+        // Shared with the threads that make batches ahead: what changes in it is far enough from where they are.
+        let curriculum = Arc::new(Mutex::new(self.setup.state.curriculum.clone()));
+        let (requests, known, sets) = (plan.clone(), Arc::clone(&curriculum), self.setup.train.clone());
+        let batches = Prefetch::start(
+            move |request| sets.sample(request),
+            first,
+            AHEAD,
+            self.setup.recipe.data.workers,
+            move |step| requests.step(step, &lock(&known)).map(|spec| spec.requests),
+        );
         let mut not_finite = 0;
         for (step, batch, wait) in batches {
-            let Some(spec) = plan.step(step) else { break };
+            let Some(spec) = plan.step(step, &self.setup.state.curriculum) else {
+                break;
+            };
+            let batch = batch?;
             self.wait_s += wait.as_secs_f64();
             let stats = self.learner.step(&batch, &step_plan(&spec));
             not_finite = if stats.language_norm.is_finite() && stats.vision_norm.is_finite() {
@@ -161,6 +171,12 @@ where
                 return Err(Error::NotFinite(what));
             }
             self.count(&batch, &stats);
+            if let (Some(entry), Some(loss)) = (spec.entry, stats.loss_of(spec.kind)) {
+                let entries = &plan.stages()[spec.stage].curriculum;
+                let state = &mut self.setup.state.curriculum;
+                state.count(entries, spec.stage, entry, step, loss);
+                lock(&curriculum).clone_from(state);
+            }
             let done = step + 1;
             self.setup.state.step = done;
             self.report(&spec, &stats, done == total)?;
@@ -194,6 +210,8 @@ where
             stage: spec.stage + 1,
             loss: self.sum.olm.get(),
             ocr_loss: self.sum.ocr.get(),
+            caption_loss: self.sum.caption.get(),
+            sft_loss: self.sum.sft.get(),
             first16_loss: self.sum.first16.get(),
             cells_loss: self.sum.cells.get(),
             tokens_loss: self.sum.tokens.get(),
@@ -280,6 +298,10 @@ where
         self.reporter.saved(&path);
         Ok(())
     }
+}
+
+fn lock(curriculum: &Mutex<Curriculum>) -> MutexGuard<'_, Curriculum> {
+    curriculum.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn step_plan(spec: &StepSpec) -> StepPlan {

@@ -1,6 +1,7 @@
 //! A run's folder: checkpoints `step_000123/`, each whole or absent, and `latest`, the newest one's name.
 
 use crate::files::{temporary, write_whole};
+use crate::recipe::Curriculum;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ pub struct RunState {
     pub tokens: u64,
     /// Seconds of training.
     pub elapsed_s: f64,
+    /// Which entries of the stages' curricula have ended by their loss.
+    #[serde(default)]
+    pub curriculum: Curriculum,
     /// The best validation so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<Best>,
@@ -177,6 +181,7 @@ mod tests {
             seed: 3,
             tokens: step * 10,
             elapsed_s: 1.5,
+            curriculum: Curriculum::default(),
             best: Some(Best { step: 2, loss: 4.5 }),
         }
     }

@@ -1,6 +1,8 @@
 //! From a recipe to everything that a run needs before its first step; nothing here knows tensors.
 
-use crate::data::{Corpus, Source, Windows, sources};
+use crate::data::{
+    Captions, Chats, Corpus, DataKind, DataSet, DataSets, Drawer, Source, Special, Stream, Windows, sources,
+};
 use crate::files::write_whole;
 use crate::model_folder::TokenizerFiles;
 use crate::recipe::{Plan, Recipe, check_tokenizer};
@@ -42,8 +44,8 @@ pub struct Setup {
     pub state: RunState,
     /// The run's folder.
     pub run: RunDir,
-    /// Training windows.
-    pub train: Windows,
+    /// The training data, set by set.
+    pub train: DataSets,
     /// Validation windows.
     pub valid: Option<Windows>,
 }
@@ -80,7 +82,12 @@ pub fn prepare(path: &Path, out: Option<&Path>, resume: bool, tell: &(dyn Fn(Pre
     let tokenizer = TokenizerFiles::load(&tokenizer_path)?;
     check_tokenizer(&config, &tokenizer.tokenizer, &tokenizer_path.display().to_string())?;
     // The data is looked for before the run's folder is made.
-    let (train, valid) = (sources(&recipe.data.train)?, sources(&recipe.data.valid)?);
+    let sets = recipe.sets();
+    let train: Vec<(DataKind, Vec<Source>)> = sets
+        .iter()
+        .map(|set| Ok((set.kind, sources(&set.files)?)))
+        .collect::<Result<_>>()?;
+    let valid = sources(&recipe.data.valid)?;
     let root = out.unwrap_or(&recipe.out);
     let run = if resume {
         RunDir::open(root)?
@@ -117,24 +124,37 @@ pub fn prepare(path: &Path, out: Option<&Path>, resume: bool, tell: &(dyn Fn(Pre
     }
     keep_recipe(path, &run, &start, tell)?;
     let cache = recipe.data.cache.clone().unwrap_or_else(|| root.join("cache"));
+    let drawer = Drawer::new(tokenizer.tokenizer.clone(), &fold, FontStack::embedded());
     let corpus = |sources: &[Source]| open_corpus(sources, &tokenizer, &config, &cache, tell);
-    let windows = |corpus: Corpus, seed| {
-        Windows::new(
-            Arc::new(corpus),
-            tokenizer.tokenizer.clone(),
-            &fold,
-            FontStack::embedded(),
-            seed,
-        )
+    let windows = |sources: &[Source], seed| Windows::new(Arc::new(corpus(sources)?), drawer.clone(), seed);
+    let opened = Opening {
+        config: &config,
+        tokenizer: &tokenizer,
+        drawer: &drawer,
+        seed: recipe.seed,
     };
-    let train = windows(corpus(&train)?, recipe.seed)?;
+    let train = train
+        .iter()
+        .zip(&sets)
+        .map(|((kind, sources), set)| match kind {
+            DataKind::Text if set.stream => {
+                let (json, eos) = (&tokenizer.json, config.eos_token_id.first().copied());
+                let stream = Stream::open(sources, drawer.clone(), json, eos, &cache, recipe.seed)?;
+                Ok(DataSet::Stream(Arc::new(stream)))
+            }
+            DataKind::Text => Ok(DataSet::Text(windows(sources, recipe.seed)?)),
+            DataKind::Caption => opened.captions(sources),
+            DataKind::Chat => opened.chats(sources),
+        })
+        .collect::<Result<_>>()?;
+    let train = DataSets(train);
     let valid = if valid.is_empty() {
         None
     } else {
-        Some(windows(corpus(&valid)?, VALID_SEED)?)
+        Some(windows(&valid, VALID_SEED)?)
     };
     Ok(Setup {
-        plan: Plan::new(&recipe),
+        plan: Plan::new(&recipe, fold.chunk_tokens),
         recipe,
         config,
         tokenizer,
@@ -144,6 +164,32 @@ pub fn prepare(path: &Path, out: Option<&Path>, resume: bool, tell: &(dyn Fn(Pre
         train,
         valid,
     })
+}
+
+/// What opening a data set needs.
+struct Opening<'a> {
+    config: &'a Config,
+    tokenizer: &'a TokenizerFiles,
+    drawer: &'a Drawer,
+    seed: u64,
+}
+
+impl Opening<'_> {
+    fn captions(&self, sources: &[Source]) -> Result<DataSet> {
+        let tokenizer = self.tokenizer.tokenizer.clone();
+        let captions = Captions::open(sources, tokenizer, self.drawer.config(), self.seed)?;
+        Ok(DataSet::Captions(Arc::new(captions)))
+    }
+
+    fn chats(&self, sources: &[Source]) -> Result<DataSet> {
+        let template = Arc::new(self.tokenizer.chat_template()?);
+        let special = Special {
+            bos: self.config.bos_token_id,
+            eos: self.config.eos_token_id.first().copied(),
+        };
+        let chats = Chats::open(sources, template, self.drawer.clone(), special, self.seed)?;
+        Ok(DataSet::Chats(Arc::new(chats)))
+    }
 }
 
 /// The configuration that `name` (preset, file or folder) stands for, and the folder with weights, if it is one.

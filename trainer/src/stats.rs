@@ -1,5 +1,7 @@
 //! What training steps report.
 
+use crate::data::SampleKind;
+
 /// What a step reports.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepStats {
@@ -7,7 +9,11 @@ pub struct StepStats {
     pub olm: Mean,
     /// Mean NLL (nats) of text tokens in `ocr` samples.
     pub ocr: Mean,
-    /// Mean NLL of the first 16 tokens of chunks after the first, `olm` samples.
+    /// Mean NLL (nats) of captions.
+    pub caption: Mean,
+    /// Mean NLL (nats) of responses in `sft` samples.
+    pub sft: Mean,
+    /// Mean NLL of the first 16 tokens of chunks that follow a fold.
     pub first16: Mean,
     /// Cell-naming loss (nats a cell).
     pub cells: Mean,
@@ -15,7 +21,7 @@ pub struct StepStats {
     pub tokens: Mean,
     /// Loss of naming tokens by direction (nats a patch).
     pub directions: Mean,
-    /// NLL of the first token after a fold, `olm` samples.
+    /// NLL of the first token after a fold.
     pub first: Mean,
     /// RMS of the visual tokens over that of the token embedding.
     pub visual_scale: Mean,
@@ -53,10 +59,33 @@ impl Mean {
 }
 
 impl StepStats {
+    /// The mean that the text of `kind` goes into (`read` has none: it gets `olm`'s and adds nothing).
+    pub(crate) fn of_kind(&mut self, kind: SampleKind) -> &mut Mean {
+        match kind {
+            SampleKind::Ocr => &mut self.ocr,
+            SampleKind::Caption => &mut self.caption,
+            SampleKind::Sft => &mut self.sft,
+            SampleKind::Olm | SampleKind::Read => &mut self.olm,
+        }
+    }
+
+    /// What a stage of `kind` lowers: the loss of its text, or of naming cells.
+    pub fn loss_of(&self, kind: SampleKind) -> Option<f64> {
+        match kind {
+            SampleKind::Read => self.cells.get(),
+            SampleKind::Ocr => self.ocr.get(),
+            SampleKind::Olm => self.olm.get(),
+            SampleKind::Caption => self.caption.get(),
+            SampleKind::Sft => self.sft.get(),
+        }
+    }
+
     /// Adds another share's (or step's) values; norms are kept from the last.
     pub fn merge(&mut self, other: &StepStats) {
         self.olm.merge(other.olm);
         self.ocr.merge(other.ocr);
+        self.caption.merge(other.caption);
+        self.sft.merge(other.sft);
         self.first16.merge(other.first16);
         self.cells.merge(other.cells);
         self.tokens.merge(other.tokens);

@@ -2,18 +2,18 @@
 
 use crate::aux_loss::{CellHead, direction_loss, token_loss};
 use crate::data::{ChunkSample, Sample, SampleKind};
-use crate::layout::layout;
+use crate::layout::{Place, Places, layout};
 use crate::linear_ce::{Answers, linear_ce};
 use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
 use crate::parallel::in_parallel;
 use crate::parameters::{Gradients, leaves, take_gradients};
 use crate::shares::shares;
 use crate::stats::StepStats;
-use crate::weights::{Totals, after_fold, has_page, weight};
+use crate::weights::{Totals, weight};
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use folio_engine::model::{DocumentTokens, Fused, Packed, Vist2};
+use folio_engine::model::{DocumentTokens, Fused, Packed, Target, Vist2};
 
 /// Learning rates and weights of one step.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,20 +159,19 @@ where
     let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
     let mut stats = StepStats::default();
     let (mut grads, mut head_grads) = (Vec::new(), Vec::new());
-    for kind in [SampleKind::Read, SampleKind::Ocr, SampleKind::Olm] {
+    for kind in SampleKind::ALL {
         let of_task: Vec<&Sample> = samples.iter().copied().filter(|s| s.kind == kind).collect();
         if of_task.is_empty() {
             continue;
         }
         let pages: Vec<&ChunkSample> = of_task
             .iter()
-            .flat_map(|s| s.chunks.iter().enumerate().map(|(i, c)| (i, s.chunks.len(), c)))
-            .filter(|(i, n, _)| has_page(kind, *i, *n))
-            .map(|(_, _, c)| c)
+            .flat_map(|s| &s.chunks)
+            .filter(|chunk| chunk.form.has_page())
             .collect();
         let documents: Vec<DocumentTokens> = of_task.iter().map(|s| layout(s, &config)).collect();
         let heads = (config.text.num_attention_heads, config.text.num_key_value_heads);
-        let sees_text = fold.visual_sees_text && kind == SampleKind::Olm;
+        let sees_text = fold.visual_sees_text && kind.starts_with_bos();
         let packed = Packed::<B>::new(&documents, sees_text, heads, fold.vision.patch_len(), device);
         let hidden = match kind {
             SampleKind::Read => model.encode_packed(&packed),
@@ -186,27 +185,31 @@ where
             });
         };
         if kind != SampleKind::Read {
-            let n = packed.targets.len();
+            let places = Places::new(&of_task);
+            let learnt: Vec<(Target, Place)> = packed
+                .targets
+                .iter()
+                .map(|target| (*target, places.of(target)))
+                .filter(|(_, place)| place.learn)
+                .collect();
+            let targets: Vec<Target> = learnt.iter().map(|(target, _)| *target).collect();
+            let n = targets.len();
             let answers = Answers {
                 rows: (0..n).collect(),
-                classes: packed.targets.iter().map(|t| t.id as usize).collect(),
-                weights: packed
-                    .targets
+                classes: targets.iter().map(|t| t.id as usize).collect(),
+                weights: learnt
                     .iter()
-                    .map(|t| (weight(kind, t, plan) / totals.text) as f32)
+                    .map(|(_, place)| (weight(*place, plan.first_weight) / totals.text) as f32)
                     .collect(),
             };
-            let ce = linear_ce(hidden.predictors(&packed.targets), model.head(), &answers, false);
+            let ce = linear_ce(hidden.predictors(&targets), model.head(), &answers, false);
             let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
-            match kind {
-                SampleKind::Olm => stats.olm.add(sum, n as f64),
-                _ => stats.ocr.add(sum, n as f64),
-            }
-            for (target, nll) in packed.targets.iter().zip(&ce.nll) {
-                if kind == SampleKind::Olm && target.piece > 1 && target.offset < 16 {
+            stats.of_kind(kind).add(sum, n as f64);
+            for ((target, place), nll) in learnt.iter().zip(&ce.nll) {
+                if place.folded_before && target.offset < 16 {
                     stats.first16.add(f64::from(*nll), 1.0);
                 }
-                if after_fold(kind, target) {
+                if place.after_fold {
                     stats.first.add(f64::from(*nll), 1.0);
                 }
             }

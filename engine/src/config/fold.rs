@@ -103,6 +103,11 @@ pub struct FoldConfig {
 }
 
 impl FoldConfig {
+    /// Whether a tail of `tokens` becomes a page; else it stays raw text for good (spec section 3).
+    pub fn folds_tail(&self, tokens: usize) -> bool {
+        tokens > self.visual_tokens
+    }
+
     /// Character cells per line and lines per page.
     pub fn cell_grid(&self) -> (usize, usize) {
         (

@@ -4,7 +4,6 @@ use super::glyph::{Bitmap, draw};
 use super::{FontStack, Typesetter};
 use crate::config::{FoldConfig, PageConfig};
 use crate::{Error, Result};
-use image::{ExtendedColorType, ImageEncoder, ImageFormat, codecs::png::PngEncoder};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -63,8 +62,7 @@ impl PageImage {
             "a page image holds width × height pixels"
         );
         let mut png = Vec::new();
-        let (width, height) = (self.width as u32, self.height as u32);
-        let written = PngEncoder::new(&mut png).write_image(&self.pixels, width, height, ExtendedColorType::L8);
+        let written = write_png(&mut png, self.width as u32, self.height as u32, &self.pixels);
         // Writing to memory cannot fail when the sizes agree.
         assert!(written.is_ok(), "a page image is encoded: {written:?}");
         png
@@ -75,11 +73,8 @@ impl PageImage {
     /// # Errors
     /// Bytes that are not a PNG.
     pub fn from_png(png: &[u8], place: &str) -> Result<Self> {
-        let image = image::load_from_memory_with_format(png, ImageFormat::Png)
-            .map_err(|e| Error::invalid(place, format!("not a readable PNG ({e})")))?
-            .into_luma8();
-        let (width, height) = (image.width() as usize, image.height() as usize);
-        let pixels = image.into_raw();
+        let (width, height, pixels) =
+            read_png(png).map_err(|e| Error::invalid(place, format!("not a readable PNG ({e})")))?;
         let background = pixels.iter().copied().max().unwrap_or(255);
         Ok(Self {
             width,
@@ -88,6 +83,40 @@ impl PageImage {
             background,
         })
     }
+}
+
+fn write_png(out: &mut Vec<u8>, width: u32, height: u32, pixels: &[u8]) -> Result<(), png::EncodingError> {
+    let mut encoder = png::Encoder::new(out, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()
+}
+
+/// Width, height and grey values of a PNG of any colour type; transparency is left out.
+fn read_png(bytes: &[u8]) -> Result<(usize, usize, Vec<u8>), png::DecodingError> {
+    let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info()?;
+    let size = reader.output_buffer_size().ok_or(png::DecodingError::LimitsExceeded)?;
+    let mut samples = vec![0; size];
+    let info = reader.next_frame(&mut samples)?;
+    samples.truncate(info.buffer_size());
+    let pixels = match info.color_type {
+        png::ColorType::GrayscaleAlpha => samples.chunks_exact(2).map(|p| p[0]).collect(),
+        png::ColorType::Rgb => samples.chunks_exact(3).map(luma).collect(),
+        png::ColorType::Rgba => samples.chunks_exact(4).map(luma).collect(),
+        _ => samples,
+    };
+    Ok((info.width as usize, info.height as usize, pixels))
+}
+
+/// Rec. 709 luma of an 8-bit colour.
+fn luma(rgb: &[u8]) -> u8 {
+    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+    ((2126 * r + 7152 * g + 722 * b) / 10_000) as u8
 }
 
 /// A character, the cells it takes, and whether it is a mark.

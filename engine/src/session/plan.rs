@@ -20,7 +20,7 @@ pub(crate) fn plan(driver: &Driver, part: &Part) -> Vec<Op> {
     match driver.fold_config() {
         Some(fold) if part.kind != PartKind::Raw => {
             let (mut closed, mut tail) = divide(&part.ids, &driver.tokenizer, fold);
-            if tail > fold.visual_tokens {
+            if fold.folds_tail(tail) {
                 closed.push(tail);
                 tail = 0;
             }
@@ -56,7 +56,7 @@ fn close_open(driver: &Driver) -> Vec<Op> {
     let open = driver.open_tokens();
     match driver.fold_config() {
         _ if open == 0 => Vec::new(),
-        Some(fold) if open > fold.visual_tokens && driver.part != PartKind::Raw => vec![Op::Fold { tokens: vec![0] }],
+        Some(fold) if fold.folds_tail(open) && driver.part != PartKind::Raw => vec![Op::Fold { tokens: vec![0] }],
         _ => vec![Op::Keep],
     }
 }

@@ -71,18 +71,25 @@ impl ChatTemplate {
     pub fn load(dir: &Path) -> Result<Self> {
         let config_path = dir.join("tokenizer_config.json");
         let config_place = config_path.display().to_string();
-        let config = match read(&config_path)? {
-            Some(text) => {
-                serde_json::from_str(&text).map_err(|e| Error::invalid(&config_place, format!("not JSON ({e})")))?
-            }
-            None => Json::Null,
-        };
-        let tokens = tokens(&config);
+        let config = read(&config_path)?.unwrap_or_else(|| "null".to_owned());
         let jinja_path = dir.join("chat_template.jinja");
-        if let Some(source) = read(&jinja_path)? {
-            return Self::new(source, tokens, jinja_path.display().to_string());
+        match read(&jinja_path)? {
+            Some(source) => {
+                let tokens = tokens(&json(&config, &config_place)?);
+                Self::new(source, tokens, jinja_path.display().to_string())
+            }
+            None => Self::from_config(&config, &config_place),
         }
-        let place = format!("{config_place}: chat_template");
+    }
+
+    /// The template in the text of a `tokenizer_config.json`; `place` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn from_config(config: &str, place: &str) -> Result<Self> {
+        let config = json(config, place)?;
+        let tokens = tokens(&config);
+        let place = format!("{place}: chat_template");
         match config.get("chat_template") {
             None | Some(Json::Null) => Ok(Self::plain()),
             Some(Json::String(source)) => Self::new(source.clone(), tokens, place),
@@ -172,6 +179,10 @@ fn read(path: &Path) -> Result<Option<String>> {
 }
 
 /// Special tokens by name; each is a string or an object with `content`.
+fn json(text: &str, place: &str) -> Result<Json> {
+    serde_json::from_str(text).map_err(|e| Error::invalid(place, format!("not JSON ({e})")))
+}
+
 fn tokens(config: &Json) -> BTreeMap<String, String> {
     let content = |v: &Json| v.as_str().or_else(|| v.get("content")?.as_str()).map(str::to_owned);
     TOKENS

@@ -73,6 +73,8 @@ fn losses(line: &TrainLine) -> String {
         ("first16", line.first16_loss),
         ("first", line.first_loss),
         ("ocr", line.ocr_loss),
+        ("caption", line.caption_loss),
+        ("sft", line.sft_loss),
         ("cells", line.cells_loss),
         ("tokens", line.tokens_loss),
         ("directions", line.directions_loss),

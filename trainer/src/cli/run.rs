@@ -37,11 +37,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let setup = prepared?;
     let (steps, first, root) = (setup.plan.steps(), setup.state.step, setup.run.root().to_owned());
     eprintln!(
-        "{}: {} steps, {} training tokens in {} documents",
+        "{}: {steps} steps on {}",
         root.display(),
-        steps,
-        setup.train.corpus().tokens(),
-        setup.train.corpus().documents()
+        setup
+            .train
+            .0
+            .iter()
+            .map(|set| set.describe())
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     let mut progress = Progress::new(steps, first);
     let outcome = train_on(args.device, setup, &stop, &mut progress);

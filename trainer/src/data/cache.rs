@@ -1,12 +1,13 @@
 //! Tokenised data on disk, so that a run that starts again need not tokenise again.
 
-use super::corpus::{Corpus, Ids};
+use super::corpus::{Corpus, Ids, MappedIds};
 use super::files::Source;
 use crate::files::write_whole;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 /// First bytes of a cache file; the last is the format's version.
 const MAGIC: &[u8; 8] = b"FOLIOID\x01";
@@ -24,28 +25,58 @@ pub(super) fn key(sources: &[Source], tokenizer_json: &[u8], eos: Option<u32>) -
         // The same bytes under another format are other documents.
         sha.update([source.format as u8, source.compression as u8]);
     }
-    Ok(sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&sha.finalize()))
+}
+
+/// As [`key`], of one file that may be too large to be read just to name it: by its path, size and time of change.
+pub(super) fn stamp(source: &Source, tokenizer_json: &[u8], eos: Option<u32>) -> Result<String> {
+    let fail = |e| Error::io("read", &source.path, e);
+    let meta = std::fs::metadata(&source.path).map_err(fail)?;
+    let path = source.path.canonicalize().map_err(fail)?;
+    let changed = meta
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .map_or(0, |time| time.as_nanos());
+    let mut sha = Sha256::new();
+    sha.update(Sha256::digest(tokenizer_json));
+    sha.update(eos.map_or(u64::MAX, u64::from).to_le_bytes());
+    sha.update(path.as_os_str().as_encoded_bytes());
+    sha.update(meta.len().to_le_bytes());
+    sha.update(changed.to_le_bytes());
+    sha.update([source.format as u8, source.compression as u8]);
+    Ok(hex(&sha.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The corpus in `file`, or `None` if there is none or it is damaged (it is then made anew).
 pub(super) fn load(file: &Path) -> Option<Corpus> {
-    let bytes = std::fs::read(file).ok()?;
-    let rest = bytes.strip_prefix(MAGIC)?;
+    let file = File::open(file).ok()?;
+    // SAFETY: cache files are written beside and renamed into place, never changed; whoever truncates one under a
+    // running program gets what a truncated program file would give.
+    let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
+    let rest = map.strip_prefix(MAGIC)?;
     let (width, rest) = number(rest)?;
     let (documents, rest) = number(rest)?;
     let (tokens, rest) = number(rest)?;
     let split = usize::try_from(documents).ok()?.checked_mul(8)?;
     let (ends, ids) = rest.split_at_checked(split)?;
-    if ids.len() as u64 != tokens.checked_mul(width)? {
+    if !matches!(width, 2 | 4) || ids.len() as u64 != tokens.checked_mul(width)? {
         return None;
     }
     let ends: Vec<u64> = ends.as_chunks().0.iter().map(|&b| u64::from_le_bytes(b)).collect();
-    let ids = match width {
-        2 => Ids::U16(ids.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b)).collect()),
-        4 => Ids::U32(ids.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect()),
-        _ => return None,
-    };
-    let sound = ends.is_sorted() && ends.last().copied() == Some(ids.len() as u64);
+    let start = map.len() - ids.len();
+    let (width, len) = (width as usize, tokens as usize);
+    let sound = ends.is_sorted() && ends.last().copied() == Some(tokens);
+    let ids = Ids::Mapped(MappedIds {
+        file: Arc::new(map),
+        start,
+        len,
+        width,
+    });
     sound.then_some(Corpus { ids, ends })
 }
 
@@ -56,7 +87,11 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 /// Writes `corpus` to `file`.
 pub(super) fn store(file: &Path, corpus: &Corpus) -> Result<()> {
-    let width: u64 = if matches!(corpus.ids, Ids::U16(_)) { 2 } else { 4 };
+    let width: u64 = match &corpus.ids {
+        Ids::U16(_) => 2,
+        Ids::U32(_) => 4,
+        Ids::Mapped(ids) => ids.width as u64,
+    };
     let mut bytes = MAGIC.to_vec();
     for n in [width, corpus.ends.len() as u64, corpus.ids.len() as u64]
         .iter()
@@ -67,6 +102,7 @@ pub(super) fn store(file: &Path, corpus: &Corpus) -> Result<()> {
     match &corpus.ids {
         Ids::U16(ids) => bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes())),
         Ids::U32(ids) => bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes())),
+        Ids::Mapped(ids) => bytes.extend_from_slice(&ids.file[ids.start..]),
     }
     if let Some(dir) = file.parent() {
         std::fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, e))?;

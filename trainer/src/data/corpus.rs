@@ -13,13 +13,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 const PIECE: usize = 1 << 19;
 
 /// Token ids in the smallest width that holds the vocabulary.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Ids {
     /// Vocabularies of up to 65,536 ids.
     U16(Vec<u16>),
     /// Larger ones.
     U32(Vec<u32>),
+    /// Either, in a cache file that the system maps into memory: read where it is needed, not held.
+    Mapped(MappedIds),
 }
+
+/// Ids in a memory-mapped file.
+#[derive(Debug, Clone)]
+pub struct MappedIds {
+    pub(super) file: Arc<memmap2::Mmap>,
+    /// Where they begin in the file.
+    pub(super) start: usize,
+    /// How many they are.
+    pub(super) len: usize,
+    /// Bytes of one: 2 or 4.
+    pub(super) width: usize,
+}
+
+impl MappedIds {
+    fn get(&self, i: usize) -> u32 {
+        let at = self.start + i * self.width;
+        let bytes = &self.file[at..at + self.width];
+        match bytes {
+            &[a, b] => u16::from_le_bytes([a, b]).into(),
+            _ => u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+        }
+    }
+}
+
+impl PartialEq for Ids {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && (0..self.len()).all(|i| self.get(i) == other.get(i))
+    }
+}
+
+impl Eq for Ids {}
 
 impl Ids {
     /// Room for ids below `vocab_size`.
@@ -36,6 +69,7 @@ impl Ids {
         match self {
             Self::U16(ids) => ids.len(),
             Self::U32(ids) => ids.len(),
+            Self::Mapped(ids) => ids.len,
         }
     }
 
@@ -52,6 +86,7 @@ impl Ids {
         match self {
             Self::U16(ids) => ids[i].into(),
             Self::U32(ids) => ids[i],
+            Self::Mapped(ids) => ids.get(i),
         }
     }
 
@@ -60,6 +95,7 @@ impl Ids {
             // The vocabulary that chose the width bounds every id.
             Self::U16(ids) => ids.extend(new.iter().map(|&id| id as u16)),
             Self::U32(ids) => ids.extend_from_slice(new),
+            Self::Mapped(_) => unreachable!("a mapped file is whole"),
         }
     }
 }
@@ -96,14 +132,14 @@ impl Corpus {
         if let Some(corpus) = file.as_deref().and_then(cache::load) {
             return Ok(corpus);
         }
-        let corpus = Self::build(sources, tokenizer, eos, progress)?;
-        if let Some(file) = &file {
-            cache::store(file, &corpus)?;
-        }
-        Ok(corpus)
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let corpus = Self::build(sources, tokenizer, eos, workers, progress)?;
+        let Some(file) = &file else { return Ok(corpus) };
+        cache::store(file, &corpus)?;
+        Ok(cache::load(file).unwrap_or(corpus))
     }
 
-    /// Tokenises the documents of `sources` on all cores.
+    /// Tokenises the documents of `sources` on `workers` threads.
     ///
     /// # Errors
     /// Data that cannot be read or holds no text.
@@ -111,9 +147,9 @@ impl Corpus {
         sources: &[Source],
         tokenizer: &Tokenizer,
         eos: Option<u32>,
+        workers: usize,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Self> {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let mut corpus = Self {
             ids: Ids::new(tokenizer.vocab_size()),
             ends: Vec::new(),
@@ -271,7 +307,7 @@ pub(crate) mod tests {
         let path = dir.path().join("a.jsonl");
         std::fs::write(&path, "{\"text\": \"good\"}\n".repeat(100) + "bad").unwrap();
         let (tokenizer, _) = tokenizer("good", 258);
-        let error = Corpus::build(&sources(&[path]).unwrap(), &tokenizer, None, &|_| {})
+        let error = Corpus::build(&sources(&[path]).unwrap(), &tokenizer, None, 2, &|_| {})
             .unwrap_err()
             .to_string();
         assert!(error.contains("line 101"), "{error}");

@@ -10,6 +10,8 @@ pub enum Format {
     JsonLines,
     /// The whole file is one document.
     Text,
+    /// The column `text` holds a document in every row (feature `parquet`).
+    Parquet,
 }
 
 /// How a file is compressed.
@@ -48,6 +50,7 @@ impl Source {
         let format = match name.rsplit_once('.')?.1 {
             "jsonl" | "ndjson" | "json" => Format::JsonLines,
             "txt" | "text" | "md" => Format::Text,
+            "parquet" if compression == Compression::None => Format::Parquet,
             _ => return None,
         };
         Some(Self {
@@ -82,7 +85,7 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
 fn unknown(path: &Path, what: &str) -> Error {
     Error::invalid(
         path.display().to_string(),
-        format!("{what}: expected .jsonl or .txt, plain, .gz or .zst"),
+        format!("{what}: expected .jsonl or .txt (plain, .gz or .zst) or .parquet"),
     )
 }
 
@@ -116,7 +119,8 @@ mod tests {
         assert_eq!(of("a/b.jsonl.zst"), Some((Format::JsonLines, Compression::Zstd)));
         assert_eq!(of("B.TXT.GZ"), Some((Format::Text, Compression::Gzip)));
         assert_eq!(of("b.txt"), Some((Format::Text, Compression::None)));
-        assert_eq!(of("b.parquet"), None);
+        assert_eq!(of("b.parquet"), Some((Format::Parquet, Compression::None)));
+        assert_eq!(of("b.parquet.gz"), None);
         assert_eq!(of("zst"), None);
     }
 

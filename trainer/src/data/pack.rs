@@ -1,48 +1,32 @@
 //! Windows of documents, cut into chunks by the rules of folding and drawn as pages.
 
-use super::batch::{ChunkSample, Sample, SampleRequest};
+use super::batch::{Sample, SampleRequest};
 use super::corpus::Corpus;
-use super::label::{Labels, labels};
+use super::draw::Drawer;
 use super::rng::Rng;
 use crate::{Error, Result};
-use folio_engine::config::FoldConfig;
-use folio_engine::page::{FontStack, PageImage, PageRenderer, Patches, Tint};
-use folio_engine::text::{Chunk, Chunker, Detokenizer, Tokenizer};
+use folio_engine::page::Tint;
+use folio_engine::text::{Chunk, Detokenizer};
 use std::sync::Arc;
 
 /// Cuts samples from a corpus. Everything a sample holds is a function of corpus, seed and request.
 #[derive(Debug, Clone)]
 pub struct Windows {
     corpus: Arc<Corpus>,
-    tokenizer: Tokenizer,
-    renderer: PageRenderer,
-    config: FoldConfig,
+    drawer: Drawer,
     seed: u64,
 }
 
 impl Windows {
-    /// Windows over `corpus` for a model that folds by `config`.
+    /// Windows over `corpus`, drawn by `drawer`.
     ///
     /// # Errors
     /// An empty corpus.
-    pub fn new(
-        corpus: Arc<Corpus>,
-        tokenizer: Tokenizer,
-        config: &FoldConfig,
-        fonts: FontStack,
-        seed: u64,
-    ) -> Result<Self> {
+    pub fn new(corpus: Arc<Corpus>, drawer: Drawer, seed: u64) -> Result<Self> {
         if corpus.tokens() == 0 {
             return Err(Error::Argument("there is no text to take windows of".to_owned()));
         }
-        let renderer = PageRenderer::new(config, fonts);
-        Ok(Self {
-            corpus,
-            tokenizer,
-            renderer,
-            config: config.clone(),
-            seed,
-        })
+        Ok(Self { corpus, drawer, seed })
     }
 
     /// The corpus.
@@ -58,6 +42,20 @@ impl Windows {
         let need = request.chunks.max(1) * self.chunk_tokens(request);
         let start = rng.below((length.saturating_sub(need) + 1) as u64) as usize;
         self.at(request, document, start)
+    }
+
+    /// The window that stands for the `slot` tokens from token `start` of the corpus on: of the document there, from its
+    /// start where that is near enough, and with all that is asked for where the document has it.
+    ///
+    /// # Panics
+    /// If there is no such token.
+    pub fn around(&self, request: &SampleRequest, start: usize, slot: usize) -> Sample {
+        let document = self.corpus.document_of(start);
+        let range = self.corpus.range(document);
+        let need = (request.chunks.max(1) * self.chunk_tokens(request)).min(slot);
+        let latest = range.len().saturating_sub(need);
+        let from = if range.len() <= slot { 0 } else { start - range.start };
+        self.at(request, document, from.min(latest))
     }
 
     /// The window of document `document` that begins at its token `start`, or at the next that begins a character.
@@ -77,22 +75,24 @@ impl Windows {
             .unwrap_or(range.start + start);
         let chunks = self.chunks(first..range.end, request);
         let mut utf8 = Detokenizer::default();
-        let chunks = chunks.into_iter().map(|chunk| self.draw(chunk, &mut utf8)).collect();
+        let draw = |chunk| self.drawer.draw(chunk, &mut utf8, Tint::White);
+        let chunks = chunks.into_iter().map(draw).collect();
         Sample {
             kind: request.kind,
             document,
             start: first - range.start,
             chunks,
         }
+        .shaped(request.kind)
     }
 
     fn bytes(&self, i: usize) -> &[u8] {
-        self.tokenizer.token_bytes(self.corpus.ids.get(i))
+        self.drawer.tokenizer().token_bytes(self.corpus.ids.get(i))
     }
 
     /// Tokens of a full chunk of `request`.
     fn chunk_tokens(&self, request: &SampleRequest) -> usize {
-        let most = self.config.chunk_tokens;
+        let most = self.drawer.config().chunk_tokens;
         request.chunk_tokens.map_or(most, |tokens| tokens.clamp(1, most))
     }
 
@@ -104,18 +104,18 @@ impl Windows {
         }
         let need = request.chunks.max(1) * self.chunk_tokens(request);
         let mut rng = Rng::new(&[self.seed, SHUFFLE, request.index]);
-        shuffled_words(ids.take(need), |id| self.tokenizer.token_bytes(id), &mut rng)
+        shuffled_words(ids.take(need), |id| self.drawer.tokenizer().token_bytes(id), &mut rng)
     }
 
     /// The first chunks of the ids in `range`; the last may be shorter where the document ends.
     fn chunks(&self, range: std::ops::Range<usize>, request: &SampleRequest) -> Vec<Chunk> {
         let count = request.chunks.max(1);
-        let mut chunker = Chunker::new(self.renderer.typesetter().clone(), self.chunk_tokens(request));
+        let mut chunker = self.drawer.chunker(self.chunk_tokens(request));
         let mut chunks = Vec::with_capacity(count);
         // A token more than a full window: a page that is full early leaves room for the rest.
         let most = range.start.saturating_add(count * self.chunk_tokens(request) + 1);
         for id in self.ids(range.start..range.end.min(most), request) {
-            chunker.step(id, self.tokenizer.token_bytes(id), |chunk| chunks.push(chunk));
+            chunker.step(id, self.drawer.tokenizer().token_bytes(id), |chunk| chunks.push(chunk));
             if chunks.len() >= count {
                 break;
             }
@@ -125,22 +125,6 @@ impl Windows {
         }
         chunks.truncate(count);
         chunks
-    }
-
-    fn draw(&self, chunk: Chunk, utf8: &mut Detokenizer) -> ChunkSample {
-        let page = self.renderer.render(&chunk.text, Tint::White);
-        let slots = Patches::ink_slots(&page, &self.config);
-        let tokens = chunk.ids.iter().map(|&id| (id, self.tokenizer.token_bytes(id)));
-        let Labels { cells, patch_tokens } = labels(&self.config, slots, &chunk.text, tokens, utf8);
-        let pages = patches(&page, &self.config, slots);
-        ChunkSample {
-            ids: chunk.ids,
-            pages,
-            slots,
-            text: chunk.text,
-            cells,
-            patch_tokens,
-        }
     }
 }
 
@@ -163,33 +147,13 @@ fn shuffled_words<'b>(ids: impl Iterator<Item = u32>, bytes: impl Fn(u32) -> &'b
     words.concat()
 }
 
-/// The first `slots` patches of a page as grey bytes, each flattened as (channel, row, column).
-fn patches(page: &PageImage, config: &FoldConfig, slots: usize) -> Vec<u8> {
-    let vision = &config.vision;
-    let columns = vision.patch_grid().0;
-    let mut data = Vec::with_capacity(slots * vision.patch_len());
-    for slot in 0..slots {
-        let (left, top) = (
-            slot % columns * vision.patch_width,
-            slot / columns * vision.patch_height,
-        );
-        for _ in 0..vision.num_channels {
-            for y in top..top + vision.patch_height {
-                let at = y * page.width + left;
-                data.extend_from_slice(&page.pixels[at..at + vision.patch_width]);
-            }
-        }
-    }
-    data
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::batch::SampleKind;
     use super::super::corpus::{Ids, tests::tokenizer};
     use super::*;
     use folio_engine::config::preset;
+    use folio_engine::page::{FontStack, Patches};
 
     const WORDS: &str =
         "the raven sat by the river, and the river ran on to the sea \u{2014} caf\u{e9}s, na\u{ef}ve.\n";
@@ -207,16 +171,14 @@ mod tests {
             ids: Ids::U16(ids),
             ends,
         });
-        Windows::new(corpus, tokenizer, &config, FontStack::embedded(), seed).unwrap()
+        Windows::new(corpus, Drawer::new(tokenizer, &config, FontStack::embedded()), seed).unwrap()
     }
 
     fn request(index: u64, chunks: usize) -> SampleRequest {
         SampleRequest {
             index,
             chunks,
-            chunk_tokens: None,
-            shuffled: false,
-            kind: SampleKind::Olm,
+            ..SampleRequest::default()
         }
     }
 
@@ -271,7 +233,7 @@ mod tests {
         assert_ne!(before, after);
         assert_eq!(after, ids(&mixed), "the order is a function of seed and index");
         let words = |ids: &[u32]| {
-            let text = windows.tokenizer.decode(ids);
+            let text = windows.drawer.tokenizer().decode(ids);
             let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
             words.sort_unstable();
             words
@@ -308,13 +270,19 @@ mod tests {
             assert_eq!(ids, expected);
             let text: String = sample.chunks.iter().map(|c| c.text.as_str()).collect();
             assert!(
-                windows.tokenizer.decode(&ids).starts_with(&text),
+                windows.drawer.tokenizer().decode(&ids).starts_with(&text),
                 "pages show other text"
             );
             for chunk in &sample.chunks {
                 assert!(chunk.ids.len() <= 128 && !chunk.ids.is_empty());
-                assert_eq!(chunk.pages.len(), chunk.slots * windows.config.vision.patch_len());
-                assert_eq!(chunk.cells.len(), chunk.slots * windows.config.vision.patch_width / 8);
+                assert_eq!(
+                    chunk.pages.len(),
+                    chunk.slots * windows.drawer.config().vision.patch_len()
+                );
+                assert_eq!(
+                    chunk.cells.len(),
+                    chunk.slots * windows.drawer.config().vision.patch_width / 8
+                );
                 let tokens: Vec<u32> = chunk.patch_tokens.concat();
                 assert!(tokens.iter().all(|id| chunk.ids.contains(id)) && tokens.len() + 2 >= chunk.ids.len());
             }
@@ -325,8 +293,8 @@ mod tests {
     fn bytes_are_the_encoders_patches() {
         let windows = windows(&[WORDS.repeat(30)], 3);
         let sample = windows.sample(&request(0, 1));
-        let page = windows.renderer.render(&sample.chunks[0].text, Tint::White);
-        let expected = Patches::new(&page, &windows.config);
+        let page = windows.drawer.renderer().render(&sample.chunks[0].text, Tint::White);
+        let expected = Patches::new(&page, windows.drawer.config());
         let found: Vec<f32> = sample.chunks[0]
             .pages
             .iter()
@@ -351,9 +319,10 @@ mod tests {
     #[test]
     fn a_full_page_closes_a_chunk_before_k_tokens() {
         let mut windows = windows(&[WORDS.repeat(60)], 3);
-        (windows.config.vision.image_width, windows.config.vision.image_height) = (320, 32);
-        windows.config.vision.patch_width = 160;
-        windows.renderer = PageRenderer::new(&windows.config, FontStack::embedded());
+        let mut config = windows.drawer.config().clone();
+        (config.vision.image_width, config.vision.image_height) = (320, 32);
+        config.vision.patch_width = 160;
+        windows.drawer = Drawer::new(windows.drawer.tokenizer().clone(), &config, FontStack::embedded());
         let sample = windows.sample(&request(0, 3));
         assert!(
             sample

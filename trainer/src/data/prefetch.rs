@@ -1,45 +1,113 @@
-//! Cutting and drawing batches ahead of the training step, on a thread of its own.
+//! Cutting and drawing batches ahead of the training step, on threads of their own.
 
 use super::batch::{Sample, SampleRequest};
-use super::pack::Windows;
+use crate::Result;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Batches in order, made ahead of time. Dropping it ends the thread.
+/// Batches in order, made ahead of time. Dropping it ends the threads.
 #[derive(Debug)]
 pub struct Prefetch {
-    batches: Receiver<(u64, Vec<Sample>)>,
+    /// Thread `w` makes every step `first + w`, `first + w + workers`, …
+    workers: Vec<Receiver<(u64, Result<Vec<Sample>>)>>,
+    next: usize,
 }
 
 impl Prefetch {
-    /// Makes the batches that `plan` asks for, step by step from `first` until it gives `None`; at most `depth` wait.
-    pub fn start(
-        windows: Windows,
-        first: u64,
-        depth: usize,
-        plan: impl Fn(u64) -> Option<Vec<SampleRequest>> + Send + 'static,
-    ) -> Self {
-        let (give, batches) = sync_channel(depth.max(1));
-        std::thread::spawn(move || {
-            for step in first.. {
-                let Some(requests) = plan(step) else { return };
-                let batch = requests.iter().map(|request| windows.sample(request)).collect();
-                if give.send((step, batch)).is_err() {
-                    return;
+    /// Makes the batches that `plan` asks for, step by step from `first` until it gives `None`, by `sample` on `workers`
+    /// threads; at most about `depth` wait. What a batch holds depends on its step only, not on the threads.
+    pub fn start<S, P>(sample: S, first: u64, depth: usize, workers: usize, plan: P) -> Self
+    where
+        S: Fn(&SampleRequest) -> Result<Sample> + Send + Sync + 'static,
+        P: Fn(u64) -> Option<Vec<SampleRequest>> + Send + Sync + 'static,
+    {
+        let workers = workers.max(1);
+        let shared = Arc::new((sample, plan));
+        let start = |w: usize| {
+            let (give, batches) = sync_channel((depth / workers).max(1));
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || {
+                let (sample, plan) = &*shared;
+                for step in (first + w as u64..).step_by(workers) {
+                    let Some(requests) = plan(step) else { return };
+                    let batch: Result<Vec<Sample>> = requests.iter().map(sample).collect();
+                    let failed = batch.is_err();
+                    if give.send((step, batch)).is_err() || failed {
+                        return;
+                    }
                 }
-            }
-        });
-        Self { batches }
+            });
+            batches
+        };
+        Self {
+            workers: (0..workers).map(start).collect(),
+            next: 0,
+        }
     }
 }
 
 impl Iterator for Prefetch {
-    type Item = (u64, Vec<Sample>, Duration);
+    type Item = (u64, Result<Vec<Sample>>, Duration);
 
     /// The next step's number, its batch, and how long it was waited for; `None` after the last.
     fn next(&mut self) -> Option<Self::Item> {
         let start = Instant::now();
-        let (step, batch) = self.batches.recv().ok()?;
+        let (step, batch) = self.workers[self.next].recv().ok()?;
+        self.next = (self.next + 1) % self.workers.len();
         Some((step, batch, start.elapsed()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    fn sample(request: &SampleRequest) -> Result<Sample> {
+        if request.index == 99 {
+            return Err(Error::Argument("no image".to_owned()));
+        }
+        // The later, the quicker: threads overtake each other.
+        std::thread::sleep(Duration::from_millis(20u64.saturating_sub(request.index)));
+        Ok(Sample {
+            kind: request.kind,
+            document: request.index as usize,
+            start: 0,
+            chunks: Vec::new(),
+        })
+    }
+
+    fn plan(until: u64, index: impl Fn(u64) -> u64 + Send + Sync) -> impl Fn(u64) -> Option<Vec<SampleRequest>> {
+        move |step| {
+            let index = index(step);
+            (step < until).then(|| {
+                vec![SampleRequest {
+                    index,
+                    ..Default::default()
+                }]
+            })
+        }
+    }
+
+    #[test]
+    fn batches_come_in_order_from_any_number_of_threads() {
+        for workers in [1, 2, 3] {
+            let steps: Vec<(u64, usize)> = Prefetch::start(sample, 5, 4, workers, plan(17, |s| s))
+                .map(|(step, batch, _)| (step, batch.unwrap()[0].document))
+                .collect();
+            assert_eq!(steps, (5..17).map(|s| (s, s as usize)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_error_arrives_at_its_step() {
+        let at_seven = plan(20, |s| if s == 7 { 99 } else { s });
+        let found: Vec<(u64, bool)> = Prefetch::start(sample, 5, 4, 2, at_seven)
+            .take(3)
+            .map(|(step, batch, _)| (step, batch.is_err()))
+            .collect();
+        assert_eq!(found, [(5, false), (6, false), (7, true)]);
     }
 }

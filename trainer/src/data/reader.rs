@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct Document {
     /// The file it came from.
     pub path: PathBuf,
-    /// Its line there, from 1 (1 for a text file).
+    /// Its line (or row) there, from 1 (1 for a text file).
     pub line: usize,
     /// The text, line ends as `\n`.
     pub text: String,
@@ -26,6 +26,7 @@ pub fn read_documents(sources: &[Source], each: &mut dyn FnMut(Document) -> Resu
     sources.iter().try_for_each(|source| match source.format {
         Format::JsonLines => read_lines(source, each),
         Format::Text => read_text(source, each),
+        Format::Parquet => super::parquet::read(&source.path, &mut |row, text| document(&source.path, row, text, each)),
     })
 }
 
@@ -46,6 +47,20 @@ struct Line {
 }
 
 fn read_lines(source: &Source, each: &mut dyn FnMut(Document) -> Result<()>) -> Result<()> {
+    each_line(source, &mut |line, text| {
+        let Line { text } = serde_json::from_str(text).map_err(|e| {
+            let column = e.column();
+            Error::invalid(
+                format!("{}, line {line}", source.path.display()),
+                format!("not a JSON object with a \"text\" string (column {column}: {e})"),
+            )
+        })?;
+        document(&source.path, line, text, each)
+    })
+}
+
+/// Every line that is not empty, with its number.
+fn each_line(source: &Source, each: &mut dyn FnMut(usize, &str) -> Result<()>) -> Result<()> {
     let mut reader = open(source)?;
     let mut bytes = Vec::new();
     for line in 1.. {
@@ -59,17 +74,36 @@ fn read_lines(source: &Source, each: &mut dyn FnMut(Document) -> Result<()>) -> 
         }
         let place = || format!("{}, line {line}", source.path.display());
         let text = without_bom(utf8(&bytes, place)?);
-        if text.trim().is_empty() {
-            continue;
+        if !text.trim().is_empty() {
+            each(line, text)?;
         }
-        let Line { text } = serde_json::from_str(text).map_err(|e| {
-            let column = e.column();
-            Error::invalid(
-                place(),
-                format!("not a JSON object with a \"text\" string (column {column}: {e})"),
-            )
+    }
+    Ok(())
+}
+
+/// Gives every line of `sources` that is not empty, read as JSON of type `T`, to `each`, with its file and its place
+/// (file and line) in words. `expected` says what a line must hold.
+///
+/// # Errors
+/// As [`read_documents`]; a text file among the sources. Whatever `each` returns.
+pub(super) fn json_lines<T: serde::de::DeserializeOwned>(
+    sources: &[Source],
+    expected: &str,
+    each: &mut dyn FnMut(&Path, String, T) -> Result<()>,
+) -> Result<()> {
+    for source in sources {
+        if source.format != Format::JsonLines {
+            let what = format!("is no .jsonl: every line must be an object with {expected}");
+            return Err(Error::invalid(source.path.display().to_string(), what));
+        }
+        each_line(source, &mut |line, text| {
+            let place = format!("{}, line {line}", source.path.display());
+            let value = serde_json::from_str(text).map_err(|e| {
+                let what = format!("not a JSON object with {expected} (column {}: {e})", e.column());
+                Error::invalid(&place, what)
+            })?;
+            each(&source.path, place, value)
         })?;
-        document(&source.path, line, text, each)?;
     }
     Ok(())
 }

@@ -14,6 +14,29 @@ fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Where `i` of `0..n` goes in the permutation that `key` names: a four-round Feistel network on the next even number
+/// of bits, walked until it lands below `n`. No table, so that any place of any epoch is known at once.
+///
+/// # Panics
+/// If `i` is not below `n`.
+pub fn permuted(i: u64, n: u64, key: &[u64]) -> u64 {
+    assert!(i < n, "{i} is not below {n}");
+    let half = (64 - (n - 1).leading_zeros()).div_ceil(2).max(1);
+    let mask = (1u64 << half) - 1;
+    let key = hash(key);
+    let mut at = i;
+    loop {
+        let (mut left, mut right) = (at >> half, at & mask);
+        for round in 0..4 {
+            (left, right) = (right, left ^ (hash(&[key, round, right]) & mask));
+        }
+        at = left << half | right;
+        if at < n {
+            return at;
+        }
+    }
+}
+
 /// A small generator (SplitMix64) for one sample's choices.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
@@ -45,6 +68,18 @@ impl Rng {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn permutations_are_whole_and_differ_by_key() {
+        for n in [1, 2, 3, 7, 64, 65, 1000] {
+            let of = |key: u64| -> Vec<u64> { (0..n).map(|i| permuted(i, n, &[key])).collect() };
+            let mut sorted = of(1);
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..n).collect::<Vec<_>>());
+            assert_eq!(of(1), of(1));
+            assert!(n < 7 || of(1) != of(2));
+        }
+    }
 
     #[test]
     fn numbers_are_repeatable_and_spread() {

@@ -1,16 +1,40 @@
 //! What a recipe's values must be.
 
 use super::{Recipe, StageRecipe};
-use crate::data::SampleKind;
+use crate::data::{DataKind, SampleKind};
 use crate::{Error, Result};
 use folio_engine::config::Config;
 use folio_engine::text::Tokenizer;
 
+/// With this many threads the curriculum's [`super::LAG`] still covers all batches that are made ahead.
+const MOST_WORKERS: usize = 8;
+
 impl Recipe {
     pub(super) fn check(&self, place: &str) -> Result<()> {
         let wrong = |key: &str, what: &str| Err(Error::invalid(place, format!("{key} {what}")));
-        if self.data.train.is_empty() {
-            return wrong("data.train", "names no file");
+        let sets = self.sets();
+        if sets.is_empty() {
+            return wrong("data.train", "names no file, and there is no [[data.set]]");
+        }
+        for (i, set) in sets.iter().enumerate() {
+            if set.files.is_empty() {
+                return wrong(&format!("data.set \"{}\": files", set.name), "names no file");
+            }
+            if !(set.weight > 0.0 && set.weight.is_finite()) {
+                return wrong(&format!("data.set \"{}\": weight", set.name), "must be above 0");
+            }
+            if set.stream && set.kind != DataKind::Text {
+                return wrong(
+                    &format!("data.set \"{}\": stream", set.name),
+                    "is for sets of kind \"text\"",
+                );
+            }
+            if sets[..i].iter().any(|other| other.name == set.name) {
+                return wrong(&format!("data.set \"{}\"", set.name), "stands there twice");
+            }
+        }
+        if !(1..=MOST_WORKERS).contains(&self.data.workers) {
+            return wrong("data.workers", &format!("must be 1 to {MOST_WORKERS}"));
         }
         if self.stage.is_empty() {
             return wrong("stage", "is missing: a run needs at least one [[stage]]");
@@ -37,8 +61,43 @@ impl Recipe {
             if let Err((key, what)) = stage.check() {
                 return wrong(&format!("stage {}: {key}", i + 1), what);
             }
+            if let Err(what) = self.sets_of(stage) {
+                return wrong(&format!("stage {}: data", i + 1), &what);
+            }
         }
         Ok(())
+    }
+}
+
+impl Recipe {
+    /// The sets that `stage` draws from, by their place in [`Self::sets`], with their weights.
+    ///
+    /// # Errors
+    /// What is wrong, in words: a name that no set has, a set of another kind, no set at all.
+    pub fn sets_of(&self, stage: &StageRecipe) -> std::result::Result<Vec<(usize, f64)>, String> {
+        let sets = self.sets();
+        let need = DataKind::of(stage.kind);
+        let kind = |kind: DataKind| format!("{kind:?}").to_lowercase();
+        let fitting = |i: usize| (sets[i].kind == need).then_some((i, sets[i].weight));
+        if stage.data.is_empty() {
+            let all: Vec<_> = (0..sets.len()).filter_map(fitting).collect();
+            if all.is_empty() {
+                return Err(format!("there is no data set of kind \"{}\"", kind(need)));
+            }
+            return Ok(all);
+        }
+        let named = stage.data.iter().map(|name| {
+            let i = sets.iter().position(|set| set.name == *name);
+            let i = i.ok_or_else(|| format!("names \"{name}\", which no [[data.set]] is called"))?;
+            fitting(i).ok_or_else(|| {
+                format!(
+                    "names \"{name}\", which is of kind \"{}\", not \"{}\"",
+                    kind(sets[i].kind),
+                    kind(need)
+                )
+            })
+        });
+        named.collect()
     }
 }
 
@@ -50,6 +109,30 @@ impl StageRecipe {
         let weight = |x: f64| x >= 0.0 && x.is_finite();
         rule(self.steps > 0, "steps", "must be 1 or more")?;
         rule(self.batch > 0, "batch", "must be 1 or more")?;
+        let windows = DataKind::of(self.kind) == DataKind::Text;
+        rule(
+            !windows || self.chunks.min > 0,
+            "chunks",
+            "is missing: chunks (pages) of each document",
+        )?;
+        let pictures = self.kind == SampleKind::Caption;
+        rule(!pictures || self.chunks.max == 0, "chunks", "has no meaning for images")?;
+        rule(
+            !windows || self.max_tokens.is_none(),
+            "max_tokens",
+            "belongs to caption and sft stages: chunks bound a document",
+        )?;
+        rule(self.max_tokens != Some(0), "max_tokens", "must be 1 or more")?;
+        rule(
+            windows || (self.shuffled_share == 0.0 && self.chunk_tokens.is_none()),
+            "shuffled_share, chunk_tokens",
+            "belong to stages on documents",
+        )?;
+        rule(
+            windows || self.curriculum.is_empty(),
+            "curriculum",
+            "belongs to stages on documents",
+        )?;
         for (lr, key) in [
             (self.lr.embedding, "lr.embedding"),
             (self.lr.language_model, "lr.language_model"),
@@ -68,6 +151,11 @@ impl StageRecipe {
         )?;
         let aux = self.aux.cells + self.aux.tokens + self.aux.directions;
         rule(
+            !pictures || aux == 0.0,
+            "aux",
+            "weights must be 0: an image has no characters to name",
+        )?;
+        rule(
             self.kind != SampleKind::Read || aux > 0.0,
             "aux",
             "must give a weight: a read stage has no other loss",
@@ -81,13 +169,7 @@ impl StageRecipe {
         rule(share(self.warmup_ratio), "warmup_ratio", "must be between 0 and 1")?;
         rule(share(self.min_lr_ratio), "min_lr_ratio", "must be between 0 and 1")?;
         rule(self.clip_norm > 0.0, "clip_norm", "must be above 0")?;
-        let ends: Vec<u64> = self.curriculum.iter().map(|c| c.until_step).collect();
-        let ordered = ends.is_sorted_by(|a, b| a < b) && ends.iter().all(|&end| end > 0 && end <= self.steps);
-        rule(
-            ordered,
-            "curriculum",
-            "needs rising until_step values within the stage's steps",
-        )
+        super::curriculum::check(&self.curriculum, self.steps).map_err(|what| ("curriculum", what))
     }
 }
 

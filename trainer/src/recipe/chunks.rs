@@ -3,10 +3,10 @@
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 use std::fmt;
 
-/// A number of chunks (or of tokens), or a range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A number of chunks (or of tokens), or a range; 0 to 0 where the recipe names none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChunkRange {
-    /// Fewest, at least 1.
+    /// Fewest, at least 1 where it is named.
     pub min: usize,
     /// Most.
     pub max: usize,

@@ -97,7 +97,7 @@ curriculum = [{ until_step = 5, chunks = 1 }]
         assert!(typo.contains("r.toml, line 10") && typo.contains("bacth"), "{typo}");
         assert_eq!(typo.lines().count(), 1);
         assert!(error("vision = 1e-3", "visoin = 1e-3").contains("visoin"));
-        assert!(error("kind = \"read\"", "kind = \"caption\"").contains("line 8"));
+        assert!(error("kind = \"read\"", "kind = \"capture\"").contains("line 8"));
         assert!(error("steps = 10", "steps = \"ten\"").contains("line 9"));
         assert!(error("model = \"folio-nano\"", "").contains("model"));
         assert!(error("[data]", "[data").contains("line 5"));
@@ -119,6 +119,20 @@ curriculum = [{ until_step = 5, chunks = 1 }]
         named("embedding = 1e-3", "embedding = nan", "lr.embedding");
         named("until_step = 5", "until_step = 50", "curriculum");
         named("train = [\"a.txt\"]", "train = []", "data.train");
+        named(
+            "train = [\"a.txt\"]",
+            "train = [\"a.txt\"]\nworkers = 0",
+            "data.workers",
+        );
+        named("chunks = [2, 4]\n", "", "stage 2: chunks");
+        named("chunks = 2\n", "chunks = 2\nmax_tokens = 5\n", "stage 1: max_tokens");
+        named(
+            "kind = \"olm\"\nsteps = 20\nbatch = 3\nchunks = [2, 4]\nocr_share = 0.3",
+            "kind = \"sft\"\nsteps = 20\nbatch = 3",
+            "stage 2: curriculum",
+        );
+        named("until_step = 5", "until_loss = -1.0", "curriculum");
+        named("until_step = 5, ", "", "curriculum");
         named("cells = 1.0", "cells = 0.0", "stage 1: aux");
         named("cells = 1.0", "directions = -1.0", "stage 1: aux");
         named("chunks = 2\n", "chunks = 2\nchunk_tokens = 0\n", "[min, max]");

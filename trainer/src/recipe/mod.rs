@@ -4,16 +4,18 @@
 
 mod check;
 mod chunks;
+mod curriculum;
 mod load;
 mod plan;
 mod schedule;
 
 pub use check::check_tokenizer;
 pub use chunks::ChunkRange;
+pub use curriculum::{Curriculum, CurriculumStep, LAG};
 pub use plan::{Plan, StepSpec};
 pub use schedule::lr_factor;
 
-use crate::data::SampleKind;
+use crate::data::{DataKind, SampleKind};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -53,32 +55,87 @@ pub struct Recipe {
 }
 
 /// `[data]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// Training files or folders: .jsonl or .txt, plain, .gz or .zst.
+    /// Training files or folders: .jsonl or .txt, plain, .gz or .zst. Short for a `[[data.set]]` of this name.
+    #[serde(default)]
     pub train: Vec<PathBuf>,
+    /// Whether `train` is streamed; see `[[data.set]]`.
+    #[serde(default)]
+    pub stream: bool,
+    /// More data sets: other kinds, or a mixture of texts by weight.
+    #[serde(default)]
+    pub set: Vec<SetRecipe>,
     /// Validation files or folders; may be empty.
     #[serde(default)]
     pub valid: Vec<PathBuf>,
     /// Folder of the tokenised data. Default: `cache` in the run's folder.
     #[serde(default)]
     pub cache: Option<PathBuf>,
+    /// Threads that cut and draw batches ahead of the steps.
+    #[serde(default = "default::workers")]
+    pub workers: usize,
+}
+
+/// `[[data.set]]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetRecipe {
+    /// What stages call it by.
+    pub name: String,
+    /// `text` (default), `caption` (lines of `image`, `caption`), or `chat` (lines of `messages`).
+    #[serde(default)]
+    pub kind: DataKind,
+    /// Files or folders.
+    pub files: Vec<PathBuf>,
+    /// Text in many shards: every file is tokenised when the run comes near it, documents come in shuffled order, each
+    /// about once an epoch. Otherwise all text is tokenised at the start, and windows are taken at random places.
+    #[serde(default)]
+    pub stream: bool,
+    /// How often it is drawn, against the other sets of its stage.
+    #[serde(default = "default::weight")]
+    pub weight: f64,
+}
+
+impl Recipe {
+    /// All data sets: `data.train`, if it names files, then those of `[[data.set]]`.
+    pub fn sets(&self) -> Vec<SetRecipe> {
+        let train = SetRecipe {
+            name: "train".to_owned(),
+            kind: DataKind::Text,
+            files: self.data.train.clone(),
+            stream: self.data.stream,
+            weight: 1.0,
+        };
+        let first = (!train.files.is_empty()).then_some(train);
+        first.into_iter().chain(self.data.set.iter().cloned()).collect()
+    }
 }
 
 /// `[[stage]]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageRecipe {
-    /// `read` (encoder warm-up: name what the page shows, no decoder), `ocr`, or `olm`.
+    /// `read` (encoder warm-up: name what the page shows, no decoder), `caption`, `ocr`, `olm`, or `sft`.
     pub kind: SampleKind,
+    /// Names of the data sets to draw from. Default: all of the kind that the stage needs.
+    #[serde(default)]
+    pub data: Vec<String>,
     /// Optimiser steps.
     pub steps: u64,
     /// Documents in a batch.
     pub batch: usize,
-    /// Chunks (pages) of each document: a number, or `[min, max]` drawn anew every step.
+    /// Chunks (pages) of each document: a number, or `[min, max]` drawn anew every step. `sft`: most chunks of a
+    /// response, no limit without it; `caption` has none.
+    #[serde(default)]
     pub chunks: ChunkRange,
-    /// Other numbers of chunks for the start of the stage, in order of `until_step`; `chunks` holds after the last.
+    /// `caption`, `sft`: most text tokens of a sample. Longer ones are cut at their end; a chat whose prompt leaves no
+    /// room gives way to the next.
+    #[serde(default)]
+    pub max_tokens: Option<usize>,
+    /// Other numbers of chunks for the start of the stage, each until a step or until a loss is reached; `chunks` holds
+    /// after the last.
     #[serde(default)]
     pub curriculum: Vec<CurriculumStep>,
     /// Tokens of a chunk, a number or `[min, max]` drawn anew every step, at most the model's K. Default: K. Short
@@ -108,16 +165,6 @@ pub struct StageRecipe {
     /// Largest gradient norm, of the language side and of the vision side each.
     #[serde(default = "default::clip_norm")]
     pub clip_norm: f64,
-}
-
-/// One entry of a stage's `curriculum`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CurriculumStep {
-    /// It holds before this step of the stage.
-    pub until_step: u64,
-    /// Chunks of each document until then.
-    pub chunks: ChunkRange,
 }
 
 /// `[stage.lr]`: peak learning rates by part.
@@ -206,6 +253,12 @@ impl Default for LogRecipe {
 }
 
 mod default {
+    pub(super) fn workers() -> usize {
+        1
+    }
+    pub(super) fn weight() -> f64 {
+        1.0
+    }
     pub(super) fn weight_decay() -> f32 {
         1e-4
     }

@@ -1,6 +1,6 @@
-//! What every step of a run does, as a pure function of recipe and step number: resuming needs the number only.
+//! What every step of a run does, as a pure function of recipe, step number and the state of the curriculum.
 
-use super::{AuxRecipe, ChunkRange, LrRecipe, Recipe, StageRecipe, lr_factor};
+use super::{AuxRecipe, ChunkRange, Curriculum, LrRecipe, Recipe, StageRecipe, lr_factor};
 use crate::data::{Rng, SampleKind, SampleRequest};
 
 /// All steps of a recipe.
@@ -8,7 +8,16 @@ use crate::data::{Rng, SampleKind, SampleRequest};
 pub struct Plan {
     seed: u64,
     stages: Vec<StageRecipe>,
+    /// Of each stage: its data sets with their weights.
+    sets: Vec<Vec<(usize, f64)>>,
+    /// Of each stage: tokens of a streamed set's row that a sample takes.
+    slots: Vec<u64>,
+    /// Tokens of each set's row taken before sample `i × BLOCK`; empty where nothing is streamed.
+    taken: Vec<Vec<u64>>,
 }
+
+/// Samples between two known positions: few enough to count from one, many enough for few of them.
+const BLOCK: u64 = 256;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +28,8 @@ pub struct StepSpec {
     pub kind: SampleKind,
     /// Step within the stage, from 0.
     pub stage_step: u64,
+    /// Entry of the stage's curriculum that holds.
+    pub entry: Option<usize>,
     /// Learning rates now.
     pub lr: LrRecipe,
     /// Weights of the auxiliary losses.
@@ -32,12 +43,36 @@ pub struct StepSpec {
 }
 
 impl Plan {
-    /// The steps of `recipe`.
-    pub fn new(recipe: &Recipe) -> Self {
-        Self {
+    /// The steps of `recipe` for a model with chunks of `chunk_tokens`.
+    pub fn new(recipe: &Recipe, chunk_tokens: usize) -> Self {
+        let slot = |stage: &StageRecipe| {
+            let most = stage
+                .curriculum
+                .iter()
+                .map(|e| e.chunks.max)
+                .chain([stage.chunks.max])
+                .max();
+            let tokens = stage
+                .chunk_tokens
+                .map_or(chunk_tokens, |range| range.max.min(chunk_tokens));
+            (most.unwrap_or(1) * tokens) as u64
+        };
+        let mut plan = Self {
             seed: recipe.seed,
             stages: recipe.stage.clone(),
+            slots: recipe.stage.iter().map(slot).collect(),
+            taken: Vec::new(),
+            // A recipe that was read is checked: every stage has its sets.
+            sets: recipe
+                .stage
+                .iter()
+                .map(|stage| recipe.sets_of(stage).unwrap_or_default())
+                .collect(),
+        };
+        if recipe.sets().iter().any(|set| set.stream) {
+            plan.count_taken(recipe.sets().len());
         }
+        plan
     }
 
     /// Number of steps.
@@ -45,12 +80,19 @@ impl Plan {
         self.stages.iter().map(|stage| stage.steps).sum()
     }
 
-    /// Step `step`, from 0; `None` after the last.
-    pub fn step(&self, step: u64) -> Option<StepSpec> {
+    /// The stages.
+    pub fn stages(&self) -> &[StageRecipe] {
+        &self.stages
+    }
+
+    /// Step `step`, from 0; `None` after the last. `curriculum`: what is known of it [`super::LAG`] steps before.
+    pub fn step(&self, step: u64, curriculum: &Curriculum) -> Option<StepSpec> {
         let (mut first_step, mut first_sample) = (0, 0);
         for (number, stage) in self.stages.iter().enumerate() {
             if step < first_step + stage.steps {
-                return Some(self.of_stage(number, stage, step - first_step, first_sample));
+                let stage_step = step - first_step;
+                let entry = curriculum.entry(&stage.curriculum, number, stage_step, step);
+                return Some(self.of_stage(number, stage, stage_step, entry, first_sample));
             }
             first_step += stage.steps;
             first_sample += stage.steps * stage.batch as u64;
@@ -58,31 +100,39 @@ impl Plan {
         None
     }
 
-    fn of_stage(&self, number: usize, stage: &StageRecipe, step: u64, first_sample: u64) -> StepSpec {
+    fn of_stage(
+        &self,
+        number: usize,
+        stage: &StageRecipe,
+        step: u64,
+        entry: Option<usize>,
+        first_sample: u64,
+    ) -> StepSpec {
         // All documents of a batch get the same number of chunks, so that little of it is padding.
-        let ChunkRange { min, max } = stage
-            .curriculum
-            .iter()
-            .find(|entry| step < entry.until_step)
-            .map_or(stage.chunks, |entry| entry.chunks);
+        let ChunkRange { min, max } = entry.map_or(stage.chunks, |entry| stage.curriculum[entry].chunks);
         let mut rng = Rng::new(&[self.seed, 0x6368_756e_6b73, number as u64, step]);
         let chunks = min + rng.below((max - min + 1) as u64) as usize;
         let chunk_tokens = stage.chunk_tokens.map(|range| {
             let mut rng = Rng::new(&[self.seed, 0x746f_6b65_6e73, number as u64, step]);
             range.min + rng.below((range.max - range.min + 1) as u64) as usize
         });
-        let requests = (0..stage.batch as u64)
+        let requests: Vec<SampleRequest> = (0..stage.batch as u64)
             .map(|i| {
                 let of_stage = step * stage.batch as u64 + i;
                 SampleRequest {
                     index: first_sample + of_stage,
+                    set: self.set(number, first_sample + of_stage),
+                    position: 0,
+                    slot: self.slots[number],
                     chunks,
+                    max_tokens: stage.max_tokens,
                     chunk_tokens,
                     shuffled: of_share(stage.shuffled_share, of_stage),
                     kind: kind(stage, of_stage),
                 }
             })
             .collect();
+        let requests = self.placed(number, requests);
         let factor = lr_factor(step, stage.steps, stage.warmup_ratio, stage.min_lr_ratio);
         let lr = LrRecipe {
             embedding: stage.lr.embedding * factor,
@@ -95,12 +145,72 @@ impl Plan {
             stage: number,
             kind: stage.kind,
             stage_step: step,
+            entry,
             lr,
             aux,
             first_weight: stage.first_weight,
             clip_norm,
             requests,
         }
+    }
+}
+
+impl Plan {
+    /// Counts what every sample of the run takes from the rows of its sets.
+    fn count_taken(&mut self, sets: usize) {
+        let (mut now, mut taken, mut index) = (vec![0u64; sets], Vec::new(), 0u64);
+        for (number, stage) in self.stages.iter().enumerate() {
+            for _ in 0..stage.steps * stage.batch as u64 {
+                if index.is_multiple_of(BLOCK) {
+                    taken.push(now.clone());
+                }
+                now[self.set(number, index)] += self.slots[number];
+                index += 1;
+            }
+        }
+        self.taken = taken;
+    }
+
+    /// The requests of one batch of stage `number` with their positions.
+    fn placed(&self, number: usize, mut requests: Vec<SampleRequest>) -> Vec<SampleRequest> {
+        let Some(first) = requests.first().map(|request| request.index) else {
+            return requests;
+        };
+        let Some(known) = self.taken.get((first / BLOCK) as usize) else {
+            return requests;
+        };
+        let mut now = known.clone();
+        for index in first / BLOCK * BLOCK..first {
+            let stage = self.stage_of(index).unwrap_or(number);
+            now[self.set(stage, index)] += self.slots[stage];
+        }
+        for request in &mut requests {
+            request.position = now[request.set];
+            now[request.set] += request.slot;
+        }
+        requests
+    }
+
+    fn stage_of(&self, index: u64) -> Option<usize> {
+        let mut end = 0;
+        self.stages.iter().position(|stage| {
+            end += stage.steps * stage.batch as u64;
+            index < end
+        })
+    }
+
+    /// The data set of sample `index`, drawn by weight.
+    fn set(&self, stage: usize, index: u64) -> usize {
+        let sets = &self.sets[stage];
+        let sum: f64 = sets.iter().map(|(_, weight)| weight).sum();
+        let mut left = Rng::new(&[self.seed, 0x7365_7473, index]).unit() * sum;
+        for &(set, weight) in sets {
+            left -= weight;
+            if left < 0.0 {
+                return set;
+            }
+        }
+        sets.last().map_or(0, |&(set, _)| set)
     }
 }
 
@@ -125,20 +235,23 @@ mod tests {
     use super::*;
 
     fn plan() -> Plan {
-        Plan::new(&Recipe::parse(RECIPE, "r.toml").unwrap())
+        Plan::new(&Recipe::parse(RECIPE, "r.toml").unwrap(), 128)
     }
 
     #[test]
     fn steps_follow_the_stages_and_samples_never_repeat() {
         let plan = plan();
         assert_eq!(plan.steps(), 30);
-        assert_eq!(plan.step(30), None);
+        assert_eq!(plan.step(30, &Curriculum::default()), None);
         let indices: Vec<u64> = (0..30)
-            .flat_map(|s| plan.step(s).unwrap().requests)
+            .flat_map(|s| plan.step(s, &Curriculum::default()).unwrap().requests)
             .map(|r| r.index)
             .collect();
         assert_eq!(indices, (0..10 * 4 + 20 * 3).collect::<Vec<u64>>());
-        let (last, first) = (plan.step(9).unwrap(), plan.step(10).unwrap());
+        let (last, first) = (
+            plan.step(9, &Curriculum::default()).unwrap(),
+            plan.step(10, &Curriculum::default()).unwrap(),
+        );
         assert_eq!((last.stage, last.kind, last.stage_step), (0, SampleKind::Read, 9));
         assert_eq!((first.stage, first.kind, first.stage_step), (1, SampleKind::Olm, 0));
         assert_eq!(last.lr.language_model, 0.0);
@@ -149,7 +262,7 @@ mod tests {
     fn chunks_follow_curriculum_and_range() {
         let plan = plan();
         let chunks = |step| {
-            plan.step(step)
+            plan.step(step, &Curriculum::default())
                 .unwrap()
                 .requests
                 .iter()
@@ -164,7 +277,7 @@ mod tests {
                 .all(|c| (2..=4).contains(&c[0]) && c.iter().all(|n| *n == c[0]))
         );
         assert!((2..=4).all(|n| later.iter().any(|c| c[0] == n)), "{later:?}");
-        assert_eq!(plan, super::Plan::new(&Recipe::parse(RECIPE, "r.toml").unwrap()));
+        assert_eq!(plan, super::Plan::new(&Recipe::parse(RECIPE, "r.toml").unwrap(), 128));
     }
 
     #[test]
@@ -173,22 +286,73 @@ mod tests {
             "ocr_share = 0.3",
             "chunk_tokens = [8, 12]\nshuffled_share = 0.25\nfirst_weight = 4.0",
         );
-        let plan = Plan::new(&Recipe::parse(&text, "r.toml").unwrap());
-        let steps: Vec<StepSpec> = (10..30).map(|s| plan.step(s).unwrap()).collect();
+        let plan = Plan::new(&Recipe::parse(&text, "r.toml").unwrap(), 128);
+        let steps: Vec<StepSpec> = (10..30)
+            .map(|s| plan.step(s, &Curriculum::default()).unwrap())
+            .collect();
         let lengths: Vec<usize> = steps.iter().map(|s| s.requests[0].chunk_tokens.unwrap()).collect();
         assert!(lengths.iter().all(|n| (8..=12).contains(n)));
         assert!((8..=12).all(|n| lengths.contains(&n)), "{lengths:?}");
         let shuffled = steps.iter().flat_map(|s| &s.requests).filter(|r| r.shuffled).count();
         assert_eq!(shuffled, 15);
         assert_eq!(steps[0].first_weight, 4.0);
-        assert_eq!(plan.step(0).unwrap().requests[0].chunk_tokens, None);
+        assert_eq!(
+            plan.step(0, &Curriculum::default()).unwrap().requests[0].chunk_tokens,
+            None
+        );
+    }
+
+    #[test]
+    fn a_streamed_row_is_taken_without_gap_or_overlap() {
+        let sets = "stream = true\n[[data.set]]\nname = \"more\"\nfiles = [\"b.txt\"]\nstream = true\n[[stage]]\nkind = \"read\"";
+        let text = RECIPE
+            .replacen("[[stage]]\nkind = \"read\"", sets, 1)
+            .replace("steps = 20", "steps = 400");
+        let plan = Plan::new(&Recipe::parse(&text, "r.toml").unwrap(), 128);
+        let mut next = [0u64; 2];
+        for step in 0..410 {
+            for request in plan.step(step, &Curriculum::default()).unwrap().requests {
+                assert_eq!(request.position, next[request.set], "sample {}", request.index);
+                // Two chunks in the first stage, up to four in the second.
+                assert_eq!(request.slot, if step < 10 { 2 * 128 } else { 4 * 128 });
+                next[request.set] += request.slot;
+            }
+        }
+        assert!(next[0] > 100_000 && next[1] > 100_000, "{next:?}");
+    }
+
+    #[test]
+    fn sets_are_drawn_by_weight_and_by_kind() {
+        let sets = "[[data.set]]\nname = \"more\"\nfiles = [\"b.txt\"]\nweight = 3.0\n\
+            [[data.set]]\nname = \"talk\"\nkind = \"chat\"\nfiles = [\"c.jsonl\"]\n[[stage]]\nkind = \"read\"";
+        let text = RECIPE
+            .replacen("[[stage]]\nkind = \"read\"", sets, 1)
+            .replace("steps = 20", "steps = 400");
+        let recipe = Recipe::parse(&text, "r.toml").unwrap();
+        let plan = Plan::new(&recipe, 128);
+        let drawn: Vec<usize> = (10..410)
+            .flat_map(|s| plan.step(s, &Curriculum::default()).unwrap().requests)
+            .map(|r| r.set)
+            .collect();
+        let more = drawn.iter().filter(|&&set| set == 1).count() as f64 / drawn.len() as f64;
+        assert!((more - 0.75).abs() < 0.05, "{more}");
+        assert!(drawn.iter().all(|&set| set < 2), "a text stage draws no chats");
+        let named = text.replace("ocr_share = 0.3", "ocr_share = 0.3\ndata = [\"more\"]");
+        let plan = Plan::new(&Recipe::parse(&named, "r.toml").unwrap(), 128);
+        let drawn = (10..410).flat_map(|s| plan.step(s, &Curriculum::default()).unwrap().requests);
+        assert!(drawn.map(|r| r.set).all(|set| set == 1));
+        let error = |name: &str| {
+            let text = text.replace("ocr_share = 0.3", &format!("data = [\"{name}\"]"));
+            Recipe::parse(&text, "r.toml").unwrap_err().to_string()
+        };
+        assert!(error("talk").contains("kind \"chat\"") && error("gone").contains("\"gone\""));
     }
 
     #[test]
     fn ocr_samples_have_their_share() {
         let plan = plan();
         let kinds: Vec<_> = (10..30)
-            .flat_map(|s| plan.step(s).unwrap().requests)
+            .flat_map(|s| plan.step(s, &Curriculum::default()).unwrap().requests)
             .map(|r| r.kind)
             .collect();
         assert_eq!(kinds.iter().filter(|k| **k == SampleKind::Ocr).count(), 18);

@@ -1,0 +1,8 @@
+//! Whole runs of a tiny model.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod chain;
+mod house;
+mod overfit;
+mod refusals;
+mod resume;
