@@ -4,9 +4,7 @@ use crate::run::{Outcome, Reporter, train};
 use crate::setup::Setup;
 use crate::{Error, Result};
 use burn::backend::Autodiff;
-use burn::tensor::backend::AutodiffBackend;
 use burn_flex::Flex;
-use folio_engine::model::Fused;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
@@ -94,7 +92,7 @@ pub fn train_on(device: Device, setup: Setup, stop: &AtomicBool, reporter: &mut 
 }
 
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
-fn train_on_gpu<B: AutodiffBackend + Fused>(
+fn train_on_gpu<B: burn::tensor::backend::AutodiffBackend + folio_engine::model::Fused>(
     device: &B::Device,
     name: &str,
     mut setup: Setup,
@@ -102,7 +100,7 @@ fn train_on_gpu<B: AutodiffBackend + Fused>(
     reporter: &mut dyn Reporter,
 ) -> Result<Outcome>
 where
-    B::InnerBackend: Fused,
+    B::InnerBackend: folio_engine::model::Fused,
 {
     probe::<B>(device, name)?;
     // Shares of the batch on threads of their own keep a CPU's cores busy; a GPU takes the whole batch at once.
@@ -115,7 +113,7 @@ where
 /// # Errors
 /// What the backend said.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
-pub fn probe<B: AutodiffBackend>(device: &B::Device, name: &str) -> Result<()> {
+pub fn probe<B: burn::tensor::backend::AutodiffBackend>(device: &B::Device, name: &str) -> Result<()> {
     use burn::tensor::Tensor;
     use std::sync::{Arc, Mutex, PoisonError};
 

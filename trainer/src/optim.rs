@@ -105,7 +105,9 @@ impl<B: Fused> Optimizer<B> {
         }
         with_parameters(module, values)
     }
+}
 
+impl<B: Backend> Optimizer<B> {
     /// The moments of `module`'s parameters, for a checkpoint.
     pub fn save<M: Module<B>>(&self, module: &M) -> Vec<SavedState> {
         parameters(module)

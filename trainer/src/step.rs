@@ -1,6 +1,6 @@
 //! One training step: lay samples out, run forward and backward (one thread a share of the batch), clip, step.
 
-use crate::aux_loss::{CellHead, direction_loss, token_loss};
+use crate::aux_loss::{CellHead, cell_loss, direction_loss, token_loss};
 use crate::data::{ChunkSample, Sample, SampleKind};
 use crate::layout::{Place, Places, layout};
 use crate::linear_ce::{Answers, linear_ce};
@@ -11,7 +11,7 @@ use crate::shares::shares;
 use crate::stats::StepStats;
 use crate::weights::{Totals, weight};
 use burn::module::AutodiffModule;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use folio_engine::model::{DocumentTokens, Fused, Packed, Target, Vist2};
 
@@ -100,8 +100,8 @@ where
             grads.push(share.grads);
             head_grads.push(share.head_grads);
         }
-        let grads = add_gradients(grads, threads);
-        let head_grads = add_gradients(head_grads, threads);
+        let grads = add_gradients::<B::InnerBackend>(grads, threads);
+        let head_grads = add_gradients::<B::InnerBackend>(head_grads, threads);
         let norms = squared_norms(&self.model, &grads, &|name| usize::from(is_vision(name)), 2, threads);
         stats.language_norm = norms[0].sqrt();
         stats.vision_norm = norms[1].sqrt();
@@ -202,7 +202,7 @@ where
                     .map(|(_, place)| (weight(*place, plan.first_weight) / totals.text) as f32)
                     .collect(),
             };
-            let ce = linear_ce(hidden.predictors(&targets), model.head(), &answers, false);
+            let ce = linear_ce(hidden.predictors(&targets), model.head(), &answers, false, FloatDType::F32);
             let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
             stats.of_kind(kind).add(sum, n as f64);
             for ((target, place), nll) in learnt.iter().zip(&ce.nll) {
@@ -222,23 +222,26 @@ where
             let squares = |t: Tensor<B, 2>| scalar(&t.inner().square().mean());
             let ratio = squares(visual.clone()) / squares(embedding.clone()).max(1e-30);
             stats.visual_scale.add(ratio.sqrt() * rows as f64, rows as f64);
-            let share = rows as f64 / totals.slots;
             if plan.cells_weight > 0.0 {
                 let classes: Vec<u8> = pages.iter().flat_map(|p| p.cells.iter().copied()).collect();
-                let cells = head.loss(visual.clone(), &classes);
-                stats.cells.add(scalar(&cells) * rows as f64, rows as f64);
-                add(cells.mul_scalar(plan.cells_weight * share));
+                // A mean over the batch's cells.
+                let weight = plan.cells_weight * rows as f64 / totals.slots / classes.len() as f64;
+                let (sum, surrogate) = cell_loss(&head, visual.clone(), &classes, weight);
+                stats.cells.add(sum * rows as f64 / classes.len() as f64, rows as f64);
+                add(surrogate);
             }
             let tokens: Vec<Vec<u32>> = pages.iter().flat_map(|p| p.patch_tokens.iter().cloned()).collect();
+            let named = tokens.iter().filter(|ids| !ids.is_empty()).count() as f64;
             if plan.directions_weight > 0.0 {
-                let (value, surrogate) = direction_loss(visual.clone(), embedding.clone(), &tokens);
-                stats.directions.add(value * rows as f64, rows as f64);
-                add(surrogate.mul_scalar(plan.directions_weight * share));
+                let (value, surrogate) =
+                    direction_loss(visual.clone(), embedding.clone(), &tokens, totals.named, totals.slots);
+                stats.directions.add(value * totals.named, named);
+                add(surrogate.mul_scalar(plan.directions_weight));
             }
             if plan.tokens_weight > 0.0 {
-                let (value, surrogate) = token_loss(visual, embedding, &tokens);
-                stats.tokens.add(value * rows as f64, rows as f64);
-                add(surrogate.mul_scalar(plan.tokens_weight * share));
+                let (value, surrogate) = token_loss(visual, embedding, &tokens, totals.named);
+                stats.tokens.add(value * totals.named, named);
+                add(surrogate.mul_scalar(plan.tokens_weight));
             }
         }
         if let Some(loss) = loss {
@@ -248,8 +251,8 @@ where
         }
     }
     Share {
-        grads: add_gradients(grads, 1),
-        head_grads: add_gradients(head_grads, 1),
+        grads: add_gradients::<B::InnerBackend>(grads, 1),
+        head_grads: add_gradients::<B::InnerBackend>(head_grads, 1),
         stats,
     }
 }

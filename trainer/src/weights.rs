@@ -10,11 +10,13 @@ pub(crate) struct Totals {
     pub(crate) text: f64,
     /// Visual tokens of all pages of text.
     pub(crate) slots: f64,
+    /// Those in whose stretch of text a token begins.
+    pub(crate) named: f64,
 }
 
 impl Totals {
     pub(crate) fn of(samples: &[Sample], first_weight: f64) -> Self {
-        let (mut text, mut slots) = (0.0, 0.0);
+        let (mut text, mut slots, mut named) = (0.0, 0.0, 0.0);
         for sample in samples {
             for (i, chunk) in sample.chunks.iter().enumerate() {
                 if chunk.learn && chunk.form.has_text() {
@@ -23,12 +25,14 @@ impl Totals {
                 }
                 if chunk.form.has_page() {
                     slots += chunk.slots as f64;
+                    named += chunk.patch_tokens.iter().filter(|ids| !ids.is_empty()).count() as f64;
                 }
             }
         }
         Self {
             text: text.max(1.0),
             slots: slots.max(1.0),
+            named: named.max(1.0),
         }
     }
 }

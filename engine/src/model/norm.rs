@@ -57,6 +57,6 @@ impl<B: Backend> LayerNorm<B> {
         let width = shape[D - 1];
         let rows: Tensor<B, 2> = x.reshape([shape.iter().product::<usize>() / width, width]);
         let (weight, bias) = (unwrap(self.weight.val()), unwrap(self.bias.val()));
-        wrap::<B, 2>(B::layer_norm(unwrap(rows), weight, bias, self.eps)).reshape(shape)
+        wrap::<B, 2>(<B as Fused>::layer_norm(unwrap(rows), weight, bias, self.eps)).reshape(shape)
     }
 }

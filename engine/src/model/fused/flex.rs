@@ -1,9 +1,9 @@
 //! The fused operations on the CPU backend.
 
-use super::{AttentionPlan, Fused, PageLengths, Seen, cpu, plain, unwrap, wrap};
+use super::{AttentionPlan, Fused, PageLengths, Seen, cpu, plain};
 #[cfg(feature = "train")]
 use super::{AdamW, Answers};
-use burn::tensor::{DType, FloatDType, Shape, TensorMetadata};
+use burn::tensor::{DType, FloatDType, Shape};
 use burn::tensor::ops::FloatTensor;
 use burn_flex::{Flex, FlexTensor};
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, FloatDType, TensorMetadata};
+use burn::tensor::{DType, FloatDType};
 use burn_flex::{Flex, FlexTensor};
 use std::sync::Arc;
 
