@@ -1,7 +1,8 @@
 //! Where a run computes. The training code is generic over burn's backends; here its type is chosen, and nowhere else.
 
-use crate::run::{Outcome, Reporter, train};
+use crate::run::{Outcome, Reporter, train_with};
 use crate::setup::Setup;
+use crate::team::Team;
 use crate::{Error, Result};
 use burn::backend::Autodiff;
 use burn_flex::Flex;
@@ -68,27 +69,42 @@ impl Device {
     }
 }
 
-/// Trains what `setup` has made ready on `device`; see [`train`].
+/// Trains what `setup` has made ready on `device`, as one process of `team`; see [`train_with`].
 ///
 /// # Errors
-/// A device that was not built in or is not there; as [`train`].
-pub fn train_on(device: Device, setup: Setup, stop: &AtomicBool, reporter: &mut dyn Reporter) -> Result<Outcome> {
+/// A device that was not built in or is not there; as [`train_with`].
+pub fn train_on(
+    device: Device,
+    setup: Setup,
+    team: &dyn Team,
+    stop: &AtomicBool,
+    reporter: &mut dyn Reporter,
+) -> Result<Outcome> {
     device.check_built()?;
     match device {
-        Device::Cpu => train::<Autodiff<Flex>>(setup, &Default::default(), stop, reporter),
+        Device::Cpu => train_with::<Autodiff<Flex>>(setup, &Default::default(), team, stop, reporter),
         #[cfg(feature = "cuda")]
         Device::Cuda(index) => {
-            let device = burn_cuda::CudaDevice::new(index.unwrap_or(0));
-            train_on_gpu::<Autodiff<folio_engine::model::BurnCuda>>(&device, "CUDA", setup, stop, reporter)
+            let device = burn_cuda::CudaDevice::new(index.unwrap_or_else(local_rank));
+            train_on_gpu::<Autodiff<folio_engine::model::BurnCuda>>(&device, "CUDA", setup, team, stop, reporter)
         }
         #[cfg(feature = "wgpu")]
         Device::Wgpu => {
             type Wgpu = Autodiff<folio_engine::model::BurnWgpuFusion>;
-            train_on_gpu::<Wgpu>(&Default::default(), "wgpu", setup, stop, reporter)
+            train_on_gpu::<Wgpu>(&Default::default(), "wgpu", setup, team, stop, reporter)
         }
         #[allow(unreachable_patterns)]
         other => other.check_built().map(|()| Outcome::Stopped),
     }
+}
+
+/// Number of this process among those on this machine, as the launcher tells: its GPU.
+#[cfg(feature = "cuda")]
+fn local_rank() -> usize {
+    ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok()?.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
@@ -96,6 +112,7 @@ fn train_on_gpu<B: burn::tensor::backend::AutodiffBackend + folio_engine::model:
     device: &B::Device,
     name: &str,
     mut setup: Setup,
+    team: &dyn Team,
     stop: &AtomicBool,
     reporter: &mut dyn Reporter,
 ) -> Result<Outcome>
@@ -105,7 +122,7 @@ where
     probe::<B>(device, name)?;
     // Shares of the batch on threads of their own keep a CPU's cores busy; a GPU takes the whole batch at once.
     setup.recipe.threads = Some(1);
-    train::<B>(setup, device, stop, reporter)
+    train_with::<B>(setup, device, team, stop, reporter)
 }
 
 /// Computes one number on `device`. burn's GPU backends panic where there is no driver or no adapter.

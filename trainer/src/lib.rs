@@ -22,6 +22,7 @@ pub mod setup;
 mod shares;
 pub mod stats;
 pub mod step;
+pub mod team;
 pub mod tokenizer_train;
 mod weights;
 

@@ -8,7 +8,9 @@ use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
 use crate::parallel::in_parallel;
 use crate::parameters::{Gradients, leaves, take_gradients};
 use crate::shares::shares;
+use crate::Result;
 use crate::stats::StepStats;
+use crate::team::{Alone, Team, sum_gradients};
 use crate::weights::{Totals, weight};
 use burn::module::AutodiffModule;
 use burn::tensor::{FloatDType, Tensor};
@@ -34,6 +36,8 @@ pub struct StepPlan {
     pub directions_weight: f64,
     /// Weight of the first token after a fold; other tokens weigh 1.
     pub first_weight: f64,
+    /// Batches that make up a step, taken one after another.
+    pub accumulate: usize,
     /// Largest gradient norm, of the language side and of the vision side separately.
     pub clip_norm: f64,
 }
@@ -86,27 +90,46 @@ where
         }
     }
 
-    /// One optimiser step on `samples`.
+    /// One optimiser step on `samples`, by this process alone.
+    ///
+    /// # Panics
+    /// Never: only other processes can be lost.
     pub fn step(&mut self, samples: &[Sample], plan: &StepPlan) -> StepStats {
-        let totals = Totals::of(samples, plan.first_weight);
+        self.step_with(samples, plan, &Alone).expect("a process alone loses nobody")
+    }
+
+    /// One optimiser step on the samples of all processes, of which `samples` are this one's. All end with the same weights
+    /// and the same statistics.
+    ///
+    /// # Errors
+    /// Another process is gone; the weights are then as before.
+    pub fn step_with(&mut self, samples: &[Sample], plan: &StepPlan, team: &dyn Team) -> Result<StepStats> {
+        let totals = Totals::of(samples, plan.first_weight).over(team)?;
         let threads = self.threads;
-        let shares = in_parallel(threads, shares(samples, threads), |share| {
-            backward::<B>(self.model.clone(), self.head.clone(), &share, plan, &totals, &self.device)
-        });
         let mut stats = StepStats::default();
         let (mut grads, mut head_grads) = (Vec::new(), Vec::new());
-        for share in shares {
-            stats.merge(&share.stats);
-            grads.push(share.grads);
-            head_grads.push(share.head_grads);
+        // Batches that are taken one after another, so that memory must hold only one.
+        for batch in samples.chunks(samples.len().div_ceil(plan.accumulate.max(1)).max(1)) {
+            let done = in_parallel(threads, shares(batch, threads), |share| {
+                backward::<B>(self.model.clone(), self.head.clone(), &share, plan, &totals, &self.device)
+            });
+            for share in done {
+                stats.merge(&share.stats);
+                grads.push(share.grads);
+                head_grads.push(share.head_grads);
+            }
+            grads = vec![add_gradients::<B::InnerBackend>(grads, threads)];
+            head_grads = vec![add_gradients::<B::InnerBackend>(head_grads, threads)];
         }
-        let grads = add_gradients::<B::InnerBackend>(grads, threads);
-        let head_grads = add_gradients::<B::InnerBackend>(head_grads, threads);
+        let grads = sum_gradients(team, &self.model, grads.pop().unwrap_or_default())?;
+        let head_grads = sum_gradients(team, &self.head, head_grads.pop().unwrap_or_default())?;
+        let summed = team.sum_exactly(stats.numbers())?;
+        stats.set_numbers(&summed);
         let norms = squared_norms(&self.model, &grads, &|name| usize::from(is_vision(name)), 2, threads);
         stats.language_norm = norms[0].sqrt();
         stats.vision_norm = norms[1].sqrt();
         if !norms.iter().all(|n| n.is_finite()) {
-            return stats; // The caller sees the norm and decides; the weights are untouched.
+            return Ok(stats); // The caller sees the norm and decides; the weights are untouched.
         }
         let clip = |norm: f64| {
             if norm > plan.clip_norm {
@@ -133,7 +156,7 @@ where
             })
         };
         self.head = self.head_optimizer.step(self.head.clone(), head_grads, &head_rate, threads);
-        stats
+        Ok(stats)
     }
 }
 
@@ -264,3 +287,6 @@ fn scalar<B: Backend>(t: &Tensor<B, 1>) -> f64 {
         .as_slice::<f64>()
         .map_or(f64::NAN, |s| s[0])
 }
+
+#[cfg(test)]
+mod tests;

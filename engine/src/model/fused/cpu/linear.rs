@@ -1,48 +1,32 @@
 //! Linear layers, with their gradients. One thread: the trainer runs a share of the batch on each.
 
-use super::math::{View, matmul};
+use super::math::{View, matmul, product};
 use super::wide::wide_fn;
 
 /// `x wᵀ + b`: `x`, `[n, in]`, by `w`, `[out, in]`, to `[n, out]`.
 pub(in super::super) fn linear(x: &[f32], w: &[f32], b: Option<&[f32]>, [n, inputs, outputs]: [usize; 3]) -> Vec<f32> {
-    let mut y = match b {
-        Some(b) => b.repeat(n),
-        None => vec![0f32; n * outputs],
+    let sizes = [n, outputs, inputs];
+    let (x, w) = ((x, View::rows(0, inputs)), (w, View::rows(0, inputs).t()));
+    let Some(b) = b else {
+        return product(sizes, x, w);
     };
-    matmul(
-        [n, outputs, inputs],
-        (&mut y, View::rows(0, outputs)),
-        (x, View::rows(0, inputs)),
-        (w, View::rows(0, inputs).t()),
-        b.is_some(),
-    );
+    let mut y = b.repeat(n);
+    matmul(sizes, (&mut y, View::rows(0, outputs)), x, w, true);
     y
 }
 
 /// Gradient of [`linear`] for `x`: `dy w`.
 pub(in super::super) fn linear_backward_x(dy: &[f32], w: &[f32], [n, inputs, outputs]: [usize; 3]) -> Vec<f32> {
-    let mut dx = vec![0f32; n * inputs];
-    matmul(
-        [n, inputs, outputs],
-        (&mut dx, View::rows(0, inputs)),
-        (dy, View::rows(0, outputs)),
-        (w, View::rows(0, inputs)),
-        false,
-    );
-    dx
+    product([n, inputs, outputs], (dy, View::rows(0, outputs)), (w, View::rows(0, inputs)))
 }
 
 /// Gradient of [`linear`] for `w`: `dyᵀ x`.
 pub(in super::super) fn linear_backward_w(dy: &[f32], x: &[f32], [n, inputs, outputs]: [usize; 3]) -> Vec<f32> {
-    let mut dw = vec![0f32; outputs * inputs];
-    matmul(
+    product(
         [outputs, inputs, n],
-        (&mut dw, View::rows(0, inputs)),
         (dy, View::rows(0, outputs).t()),
         (x, View::rows(0, inputs)),
-        false,
-    );
-    dw
+    )
 }
 
 wide_fn! {
