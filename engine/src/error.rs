@@ -53,6 +53,9 @@ pub enum Error {
     /// The GPU cannot run what is asked of it, or computes wrongly.
     #[error("{0}")]
     Gpu(String),
+    /// A process that trains together with this one is gone.
+    #[error("{0} ended: the run cannot go on without it; continue from the last checkpoint with --resume")]
+    ProcessLost(String),
     /// The GPU device is gone (driver reset, unplugged, destroyed): what it held is lost, the session's own copy is not.
     #[error("the GPU device was lost ({0})")]
     DeviceLost(String),

@@ -36,6 +36,7 @@ fn main() {
         tokens_weight: 0.5,
         directions_weight: 0.0,
         first_weight: 1.0,
+        accumulate: 1,
         clip_norm: 1.0,
     };
     println!(

@@ -1,9 +1,11 @@
 //! Auxiliary losses on the visual tokens: they make pages legible before the decoder has learnt to look
 //! (spec section 5, "measured hints").
 
-use crate::linear_ce::{Answers, linear_ce};
+use crate::linear_ce::{Answers, cross_entropy, linear_ce};
 use burn::module::{Module, Param};
-use burn::tensor::{Distribution, Int, Tensor, TensorData, activation, backend::AutodiffBackend, backend::Backend};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Distribution, FloatDType, Int, Tensor, TensorData, activation};
+use folio_engine::model::Fused;
 
 /// Classes of a cell: blank, 95 printable ASCII characters, the newline mark, anything else.
 pub const CELL_CLASSES: usize = 98;
@@ -26,15 +28,42 @@ impl<B: Backend> CellHead<B> {
 
     /// Mean cross-entropy (nats a cell) of `classes` (`rows × cells` class ids) given visual tokens `[rows, d]`.
     pub fn loss(&self, visual: Tensor<B, 2>, classes: &[u8]) -> Tensor<B, 1> {
-        // The aligner works at the scale of token embeddings (about 0.02); the head reads at unit scale.
-        let scale = visual.clone().square().mean_dim(1).add_scalar(1e-8).sqrt();
-        let logits = (visual / scale).matmul(self.weight.val().transpose());
+        let log_p = activation::log_softmax(self.logits(visual, classes.len()), 1);
         let n = classes.len();
-        let log_p = activation::log_softmax(logits.reshape([n, CELL_CLASSES]), 1);
         let ids: Vec<i32> = classes.iter().map(|&c| i32::from(c)).collect();
         let ids = Tensor::<B, 2, Int>::from_data(TensorData::new(ids, [n, 1]), &log_p.device());
         log_p.gather(1, ids).mean().neg()
     }
+
+    /// The logits of `cells` cells, `[cells, CELL_CLASSES]`.
+    fn logits(&self, visual: Tensor<B, 2>, cells: usize) -> Tensor<B, 2> {
+        // The aligner works at the scale of token embeddings (about 0.02); the head reads at unit scale.
+        let scale = visual.clone().square().mean_dim(1).add_scalar(1e-8).sqrt();
+        let logits = (visual / scale).matmul(self.weight.val().transpose());
+        logits.reshape([cells, CELL_CLASSES])
+    }
+}
+
+/// [`CellHead::loss`] for training, by the gradient in closed form: the sum over cells in nats, and a surrogate of `weight` times
+/// that sum.
+pub fn cell_loss<B: AutodiffBackend>(
+    head: &CellHead<B>,
+    visual: Tensor<B, 2>,
+    classes: &[u8],
+    weight: f64,
+) -> (f64, Tensor<B, 1>)
+where
+    B::InnerBackend: Fused,
+{
+    let logits = head.logits(visual, classes.len());
+    let answers = Answers {
+        rows: (0..classes.len()).collect(),
+        classes: classes.iter().map(|&c| usize::from(c)).collect(),
+        weights: vec![weight as f32; classes.len()],
+    };
+    let (nll, gradient) = cross_entropy(logits.clone().inner(), &answers);
+    let surrogate = (logits * Tensor::from_inner(gradient)).sum();
+    (nll.into_iter().map(f64::from).sum(), surrogate)
 }
 
 /// What a cosine of 1 counts in the logits of [`direction_loss`]: a visual token that is the sum of five embeddings has
@@ -44,7 +73,8 @@ const SHARPNESS: f64 = 24.0;
 const LENGTH_WEIGHT: f64 = 0.05;
 
 /// As [`token_loss`], by cosines instead of dot products, plus a small penalty on visual tokens that are longer or
-/// shorter than a typical row of the embedding (the square of the logarithm of the ratio of squared lengths).
+/// shorter than a typical row of the embedding (the square of the logarithm of the ratio of squared lengths, a mean over
+/// `slots` visual tokens).
 ///
 /// A visual token that is many times longer than a text token drowns what the decoder's blocks add to it, and then
 /// cannot predict the token after a fold; dot products reward length, angles do not.
@@ -52,7 +82,12 @@ pub fn direction_loss<B: AutodiffBackend>(
     visual: Tensor<B, 2>,
     embedding: Tensor<B, 2>,
     tokens: &[Vec<u32>],
-) -> (f64, Tensor<B, 1>) {
+    named: f64,
+    slots: f64,
+) -> (f64, Tensor<B, 1>)
+where
+    B::InnerBackend: Fused,
+{
     let d = visual.dims()[1] as f64;
     let embedding = embedding.detach();
     let squares = embedding.clone().square().mean_dim(1).add_scalar(1e-12);
@@ -60,28 +95,33 @@ pub fn direction_loss<B: AutodiffBackend>(
     let unit = embedding / squares.sqrt();
     let visual_squares = visual.clone().square().mean_dim(1).add_scalar(1e-12);
     let scaled = (visual / visual_squares.clone().sqrt()).mul_scalar(SHARPNESS / d);
-    let (value, surrogate) = token_loss(scaled, unit, tokens);
+    let (value, surrogate) = token_loss(scaled, unit, tokens, named);
     let ratio = (visual_squares / typical.unsqueeze()).log();
-    (value, surrogate + ratio.square().mean().mul_scalar(LENGTH_WEIGHT))
+    let penalty = ratio.square().sum().mul_scalar(LENGTH_WEIGHT / slots);
+    (value, surrogate + penalty)
 }
 
-/// Mean cross-entropy of the tokens that stand in each patch, read off its visual token by the (detached) token
-/// embedding: it puts visual tokens into the space that the decoder already reads. Gives value and surrogate.
+/// Cross-entropy of the tokens that stand in each patch, read off its visual token by the (detached) token
+/// embedding: it puts visual tokens into the space that the decoder already reads. Gives value and surrogate, as a mean
+/// over `named` patches: those of the whole batch that have tokens.
 pub fn token_loss<B: AutodiffBackend>(
     visual: Tensor<B, 2>,
     embedding: Tensor<B, 2>,
     tokens: &[Vec<u32>],
-) -> (f64, Tensor<B, 1>) {
+    named: f64,
+) -> (f64, Tensor<B, 1>)
+where
+    B::InnerBackend: Fused,
+{
     let mut answers = Answers::default();
-    let rows = tokens.iter().filter(|t| !t.is_empty()).count().max(1) as f32;
     for (row, ids) in tokens.iter().enumerate() {
         for &id in ids {
             answers.rows.push(row);
             answers.classes.push(id as usize);
-            answers.weights.push(1.0 / (rows * ids.len() as f32));
+            answers.weights.push((1.0 / (named * ids.len() as f64)) as f32);
         }
     }
-    let ce = linear_ce(visual, embedding, &answers, true);
+    let ce = linear_ce(visual, embedding, &answers, true, FloatDType::F32);
     (ce.value, ce.surrogate)
 }
 
@@ -112,7 +152,7 @@ mod tests {
 
     fn value(visual: &[f32]) -> f64 {
         let tokens = [vec![3, 7, 11], vec![20], vec![]];
-        direction_loss(rows(visual), rows(&numbers(40 * D, 1, 0.02)), &tokens).0
+        direction_loss(rows(visual), rows(&numbers(40 * D, 1, 0.02)), &tokens, 2.0, 3.0).0
     }
 
     #[test]
@@ -138,7 +178,7 @@ mod tests {
             let visual: Vec<f32> = numbers(3 * D, 2, 0.02).iter().map(|x| x * factor).collect();
             let visual = rows(&visual).require_grad();
             let tokens = [vec![3, 7, 11], vec![20], vec![5]];
-            let (_, surrogate) = direction_loss(visual.clone(), rows(&numbers(40 * D, 1, 0.02)), &tokens);
+            let (_, surrogate) = direction_loss(visual.clone(), rows(&numbers(40 * D, 1, 0.02)), &tokens, 3.0, 3.0);
             let grad = visual.grad(&surrogate.backward()).unwrap();
             let along = (grad * visual.inner()).sum().into_data().convert::<f64>();
             along.as_slice::<f64>().unwrap()[0]
@@ -149,12 +189,38 @@ mod tests {
     }
 
     #[test]
+    fn naming_cells_has_the_gradient_of_its_loss() {
+        let head = |requires: bool| CellHead::<B> {
+            weight: Param::from_tensor(rows(&numbers(2 * CELL_CLASSES * D, 4, 0.5)).set_require_grad(requires)),
+        };
+        let classes: Vec<u8> = vec![3, 97, 0, 5, 3, 41];
+        let slopes = |surrogate: Tensor<B, 1>, visual: &Tensor<B, 2>, head: &CellHead<B>| {
+            let grads = surrogate.backward();
+            let of = |t: Tensor<Flex, 2>| t.into_data().into_vec::<f32>().unwrap();
+            [of(visual.grad(&grads).unwrap()), of(head.weight.val().grad(&grads).unwrap())]
+        };
+        let (one, two) = (head(true), head(true));
+        let (a, b) = (
+            rows(&numbers(3 * D, 2, 0.02)).require_grad(),
+            rows(&numbers(3 * D, 2, 0.02)).require_grad(),
+        );
+        let loss = one.loss(a.clone(), &classes);
+        let mean = loss.clone().into_data().as_slice::<f32>().unwrap()[0];
+        let (sum, surrogate) = cell_loss(&two, b.clone(), &classes, 1.0 / 6.0);
+        assert!((f64::from(mean) - sum / 6.0).abs() < 1e-5, "{mean} {sum}");
+        let (want, got) = (slopes(loss, &a, &one), slopes(surrogate, &b, &two));
+        for (want, got) in want.iter().flatten().zip(got.iter().flatten()) {
+            assert!((want - got).abs() < 1e-5 + 1e-4 * want.abs(), "{want} {got}");
+        }
+    }
+
+    #[test]
     fn its_slope_is_that_of_its_value() {
         let tokens = [vec![3, 7, 11], vec![20], vec![5]];
         let (visual, embedding) = (numbers(3 * D, 2, 0.02), rows(&numbers(40 * D, 1, 0.02)));
         // The value is without the penalty: compare along a direction that keeps the rows' lengths.
         let leaf = rows(&visual).require_grad();
-        let (_, surrogate) = direction_loss(leaf.clone(), embedding.clone(), &tokens);
+        let (_, surrogate) = direction_loss(leaf.clone(), embedding.clone(), &tokens, 3.0, 3.0);
         let grad = leaf.grad(&surrogate.backward()).unwrap().into_data().convert::<f32>();
         let grad = grad.as_slice::<f32>().unwrap();
         let mut along = numbers(3 * D, 9, 1.0);
@@ -167,7 +233,7 @@ mod tests {
         let expected: f64 = grad.iter().zip(&along).map(|(g, a)| f64::from(g * a)).sum();
         let moved = |by: f32| {
             let v: Vec<f32> = visual.iter().zip(&along).map(|(v, a)| v + by * a).collect();
-            direction_loss(rows(&v), embedding.clone(), &tokens).0
+            direction_loss(rows(&v), embedding.clone(), &tokens, 3.0, 3.0).0
         };
         let found = (moved(1e-4) - moved(-1e-4)) / 2e-4;
         assert!(

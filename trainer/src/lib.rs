@@ -2,6 +2,7 @@
 
 pub mod aux_loss;
 pub mod data;
+pub mod device;
 pub mod eval;
 pub mod export;
 pub mod files;
@@ -12,12 +13,16 @@ pub mod linear_ce;
 pub mod metrics;
 pub mod model_folder;
 pub mod optim;
+pub mod parallel;
+pub mod parameters;
 pub mod recipe;
 pub mod run;
 pub mod run_dir;
 pub mod setup;
+mod shares;
 pub mod stats;
 pub mod step;
+pub mod team;
 pub mod tokenizer_train;
 mod weights;
 

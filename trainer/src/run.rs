@@ -6,11 +6,12 @@ use crate::eval::{EvalStats, evaluate};
 use crate::learner_state::{load_model, restore_moments, save};
 use crate::metrics::{EvalLine, Metrics, TrainLine, rss_mb};
 use crate::model_folder::write_side_files;
-use crate::recipe::{Curriculum, StepSpec};
+use crate::recipe::{Curriculum, Plan, StepSpec};
 use crate::run_dir::Best;
 use crate::setup::{Setup, Start};
 use crate::stats::StepStats;
 use crate::step::{Learner, StepPlan};
+use crate::team::{Alone, Team, check_weights, share_weights};
 use crate::{Error, Result};
 use burn::module::Param;
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
@@ -26,6 +27,9 @@ use std::time::Instant;
 const AHEAD: usize = 8;
 /// Steps in a row without a finite gradient after which a run gives up.
 const PATIENCE: u32 = 20;
+
+/// Steps between two checks that all processes hold the same weights.
+const DRIFT_EVERY: u64 = 100;
 
 /// Who is told how a run goes.
 pub trait Reporter {
@@ -51,7 +55,9 @@ pub enum Outcome {
 struct Running<'a, B: AutodiffBackend> {
     setup: Setup,
     learner: Learner<B>,
-    metrics: Metrics,
+    team: &'a dyn Team,
+    /// Of the process that writes.
+    metrics: Option<Metrics>,
     reporter: &'a mut dyn Reporter,
     threads: usize,
     /// When this process began training, less the seconds trained before.
@@ -78,17 +84,41 @@ pub fn train<B: AutodiffBackend + Fused>(
 where
     B::InnerBackend: Fused,
 {
+    train_with::<B>(setup, device, &Alone, stop, reporter)
+}
+
+/// As [`train`], as one process of `team`; process 0 writes checkpoints and metrics. When another process is gone, process 0
+/// writes a checkpoint of the last whole step before it gives the error.
+///
+/// # Errors
+/// As [`train`]; another process is gone; the processes' weights drift apart.
+pub fn train_with<B: AutodiffBackend + Fused>(
+    setup: Setup,
+    device: &B::Device,
+    team: &dyn Team,
+    stop: &AtomicBool,
+    reporter: &mut dyn Reporter,
+) -> Result<Outcome>
+where
+    B::InnerBackend: Fused,
+{
     let threads = setup
         .recipe
         .threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let learner = learner::<B>(&setup, device, threads)?;
-    let metrics = Metrics::open(&setup.run.metrics(), setup.state.step)?;
+    let mut learner = learner::<B>(&setup, device, threads)?;
+    learner.model = share_weights(team, learner.model)?;
+    learner.head = share_weights(team, learner.head)?;
+    let metrics = match team.writes() {
+        true => Some(Metrics::open(&setup.run.metrics(), setup.state.step)?),
+        false => None,
+    };
     let now = Instant::now();
     let running = Running {
         elapsed_before: setup.state.elapsed_s,
         setup,
         learner,
+        team,
         metrics,
         reporter,
         threads,
@@ -99,7 +129,17 @@ where
         line_started: now,
         wait_s: 0.0,
     };
-    running.run(stop)
+    let mut running = running;
+    let saved = running.setup.state.step;
+    let outcome = running.run(stop);
+    if let Err(Error::ProcessLost(_)) = &outcome
+        && team.writes()
+        && running.setup.state.step > saved
+    {
+        // The step that failed has changed nothing.
+        running.save()?;
+    }
+    outcome
 }
 
 fn learner<B: AutodiffBackend + Fused>(setup: &Setup, device: &B::Device, threads: usize) -> Result<Learner<B>>
@@ -140,18 +180,22 @@ impl<B: AutodiffBackend + Fused> Running<'_, B>
 where
     B::InnerBackend: Fused,
 {
-    fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
+    fn run(&mut self, stop: &AtomicBool) -> Result<Outcome> {
         let (plan, total) = (self.setup.plan.clone(), self.setup.plan.steps());
         let first = self.setup.state.step;
         // Shared with the threads that make batches ahead: what changes in it is far enough from where they are.
         let curriculum = Arc::new(Mutex::new(self.setup.state.curriculum.clone()));
         let (requests, known, sets) = (plan.clone(), Arc::clone(&curriculum), self.setup.train.clone());
+        let (rank, processes) = (self.team.rank(), self.team.size());
         let batches = Prefetch::start(
             move |request| sets.sample(request),
             first,
             AHEAD,
             self.setup.recipe.data.workers,
-            move |step| requests.step(step, &lock(&known)).map(|spec| spec.requests),
+            move |step| {
+                let requests = requests.step(step, &lock(&known))?.requests;
+                Some(Plan::share(requests, rank, processes))
+            },
         );
         let mut not_finite = 0;
         for (step, batch, wait) in batches {
@@ -160,7 +204,7 @@ where
             };
             let batch = batch?;
             self.wait_s += wait.as_secs_f64();
-            let stats = self.learner.step(&batch, &step_plan(&spec));
+            let stats = self.learner.step_with(&batch, &step_plan(&spec), self.team)?;
             not_finite = if stats.language_norm.is_finite() && stats.vision_norm.is_finite() {
                 0
             } else {
@@ -170,7 +214,7 @@ where
                 let what = format!("gradients of {PATIENCE} steps in a row, up to step {}", step + 1);
                 return Err(Error::NotFinite(what));
             }
-            self.count(&batch, &stats);
+            self.count(&batch, &stats)?;
             if let (Some(entry), Some(loss)) = (spec.entry, stats.loss_of(spec.kind)) {
                 let entries = &plan.stages()[spec.stage].curriculum;
                 let state = &mut self.setup.state.curriculum;
@@ -182,10 +226,16 @@ where
             self.report(&spec, &stats, done == total)?;
             let every = self.setup.recipe.eval.every;
             let validate = done == total || (every > 0 && done.is_multiple_of(every));
-            let better = validate && self.evaluate()?;
-            let stopped = stop.load(Ordering::Relaxed);
-            if better || self.checkpoint_due(done) || done == total || stopped {
-                self.save()?;
+            if done.is_multiple_of(DRIFT_EVERY) {
+                check_weights(self.team, &self.learner.model)?;
+            }
+            // One process that is asked to stop stops all, after the same step.
+            let stopped = self.team.sum_exactly(vec![f64::from(u8::from(stop.load(Ordering::Relaxed)))])?[0] > 0.0;
+            if self.team.writes() {
+                let better = validate && self.evaluate()?;
+                if better || self.checkpoint_due(done) || done == total || stopped {
+                    self.save()?;
+                }
             }
             if stopped && done < total {
                 return Ok(Outcome::Stopped);
@@ -194,12 +244,14 @@ where
         Ok(Outcome::Finished)
     }
 
-    fn count(&mut self, batch: &[Sample], stats: &StepStats) {
+    fn count(&mut self, batch: &[Sample], stats: &StepStats) -> Result<()> {
         let tokens: u64 = batch.iter().map(|sample| sample.tokens() as u64).sum();
+        let tokens = self.team.sum_exactly(vec![tokens as f64])?[0] as u64;
         self.sum.merge(stats);
         self.line_tokens += tokens;
         self.setup.state.tokens += tokens;
         self.setup.state.elapsed_s = self.elapsed_before + self.started.elapsed().as_secs_f64();
+        Ok(())
     }
 
     fn report(&mut self, spec: &StepSpec, stats: &StepStats, last: bool) -> Result<()> {
@@ -227,11 +279,15 @@ where
             elapsed_s: state.elapsed_s,
             rss_mb: None,
         };
-        self.reporter.step(state.step, &line);
+        if self.team.writes() {
+            self.reporter.step(state.step, &line);
+        }
         if state.step.is_multiple_of(self.setup.recipe.log.every) || last {
             line.rss_mb = rss_mb();
-            self.metrics.write(&line)?;
-            self.reporter.logged(&line);
+            if let Some(metrics) = &mut self.metrics {
+                metrics.write(&line)?;
+                self.reporter.logged(&line);
+            }
             self.next_line();
         }
         Ok(())
@@ -258,7 +314,9 @@ where
             &learner.device,
         );
         let line = eval_line(self.setup.state.step, &stats, start.elapsed().as_secs_f64());
-        self.metrics.write(&line)?;
+        if let Some(metrics) = &mut self.metrics {
+            metrics.write(&line)?;
+        }
         self.reporter.evaluated(&line);
         // The time must not count as training time of the line that follows.
         self.line_started += start.elapsed();
@@ -314,6 +372,7 @@ fn step_plan(spec: &StepSpec) -> StepPlan {
         tokens_weight: spec.aux.tokens,
         directions_weight: spec.aux.directions,
         first_weight: spec.first_weight,
+        accumulate: spec.accumulate,
         clip_norm: spec.clip_norm,
     }
 }

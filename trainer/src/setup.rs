@@ -7,6 +7,7 @@ use crate::files::write_whole;
 use crate::model_folder::TokenizerFiles;
 use crate::recipe::{Plan, Recipe, check_tokenizer};
 use crate::run_dir::{RunDir, RunState};
+use crate::team::{Alone, Team, meet};
 use crate::{Error, Result};
 use folio_engine::config::{Config, PRESETS, preset};
 use folio_engine::page::FontStack;
@@ -64,6 +65,38 @@ pub enum Preparing<'a> {
 /// # Errors
 /// Whatever is wrong with any of them; nothing is trained on what does not fit.
 pub fn prepare(path: &Path, out: Option<&Path>, resume: bool, tell: &(dyn Fn(Preparing<'_>) + Sync)) -> Result<Setup> {
+    prepare_for(path, out, resume, &Alone, tell)
+}
+
+/// As [`prepare`], for one process of a team: process 0 first, which makes the folder and tokenises, then the others, which
+/// only read.
+///
+/// # Errors
+/// As [`prepare`]; another process is gone.
+pub fn prepare_for(
+    path: &Path,
+    out: Option<&Path>,
+    resume: bool,
+    team: &dyn Team,
+    tell: &(dyn Fn(Preparing<'_>) + Sync),
+) -> Result<Setup> {
+    if !team.writes() {
+        meet(team)?;
+    }
+    let setup = prepare_one(path, out, resume || !team.writes(), team, tell)?;
+    if team.writes() {
+        meet(team)?;
+    }
+    Ok(setup)
+}
+
+fn prepare_one(
+    path: &Path,
+    out: Option<&Path>,
+    resume: bool,
+    team: &dyn Team,
+    tell: &(dyn Fn(Preparing<'_>) + Sync),
+) -> Result<Setup> {
     let recipe = Recipe::load(path)?;
     let (config, folder) = model(&recipe.model, path)?;
     let Some(fold) = config.fold.clone() else {
@@ -122,7 +155,9 @@ pub fn prepare(path: &Path, out: Option<&Path>, resume: bool, tell: &(dyn Fn(Pre
             root.display()
         )));
     }
-    keep_recipe(path, &run, &start, tell)?;
+    if team.writes() {
+        keep_recipe(path, &run, &start, tell)?;
+    }
     let cache = recipe.data.cache.clone().unwrap_or_else(|| root.join("cache"));
     let drawer = Drawer::new(tokenizer.tokenizer.clone(), &fold, FontStack::embedded());
     let corpus = |sources: &[Source]| open_corpus(sources, &tokenizer, &config, &cache, tell);
@@ -154,7 +189,7 @@ pub fn prepare(path: &Path, out: Option<&Path>, resume: bool, tell: &(dyn Fn(Pre
         Some(windows(&valid, VALID_SEED)?)
     };
     Ok(Setup {
-        plan: Plan::new(&recipe, fold.chunk_tokens),
+        plan: Plan::for_processes(&recipe, fold.chunk_tokens, team.size()),
         recipe,
         config,
         tokenizer,

@@ -80,6 +80,36 @@ impl StepStats {
         }
     }
 
+    fn means(&mut self) -> [&mut Mean; 10] {
+        [
+            &mut self.olm,
+            &mut self.ocr,
+            &mut self.caption,
+            &mut self.sft,
+            &mut self.first16,
+            &mut self.cells,
+            &mut self.tokens,
+            &mut self.directions,
+            &mut self.first,
+            &mut self.visual_scale,
+        ]
+    }
+
+    /// Sums and counts, to be summed over processes; norms are no part of them.
+    pub(crate) fn numbers(&mut self) -> Vec<f64> {
+        let tokens = self.text_tokens as f64;
+        let means = self.means().into_iter().flat_map(|mean| [mean.sum, mean.count]);
+        means.chain([tokens]).collect()
+    }
+
+    /// What [`Self::numbers`] gave, summed.
+    pub(crate) fn set_numbers(&mut self, numbers: &[f64]) {
+        for (mean, pair) in self.means().into_iter().zip(numbers.chunks_exact(2)) {
+            (mean.sum, mean.count) = (pair[0], pair[1]);
+        }
+        self.text_tokens = numbers.last().map_or(0, |&tokens| tokens as usize);
+    }
+
     /// Adds another share's (or step's) values; norms are kept from the last.
     pub fn merge(&mut self, other: &StepStats) {
         self.olm.merge(other.olm);

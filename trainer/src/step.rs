@@ -1,15 +1,19 @@
 //! One training step: lay samples out, run forward and backward (one thread a share of the batch), clip, step.
 
-use crate::aux_loss::{CellHead, direction_loss, token_loss};
+use crate::aux_loss::{CellHead, cell_loss, direction_loss, token_loss};
 use crate::data::{ChunkSample, Sample, SampleKind};
 use crate::layout::{Place, Places, layout};
 use crate::linear_ce::{Answers, linear_ce};
 use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
+use crate::parallel::in_parallel;
+use crate::parameters::{Gradients, leaves, take_gradients};
+use crate::shares::shares;
+use crate::Result;
 use crate::stats::StepStats;
+use crate::team::{Alone, Team, sum_gradients};
 use crate::weights::{Totals, weight};
-use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
-use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Tensor;
+use burn::module::AutodiffModule;
+use burn::tensor::{FloatDType, Tensor};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use folio_engine::model::{DocumentTokens, Fused, Packed, Target, Vist2};
 
@@ -32,6 +36,8 @@ pub struct StepPlan {
     pub directions_weight: f64,
     /// Weight of the first token after a fold; other tokens weigh 1.
     pub first_weight: f64,
+    /// Batches that make up a step, taken one after another.
+    pub accumulate: usize,
     /// Largest gradient norm, of the language side and of the vision side separately.
     pub clip_norm: f64,
 }
@@ -52,9 +58,9 @@ pub struct Learner<B: AutodiffBackend> {
     threads: usize,
 }
 
-struct Share {
-    grads: GradientsParams,
-    head_grads: GradientsParams,
+struct Share<B: Backend> {
+    grads: Gradients<B>,
+    head_grads: Gradients<B>,
     stats: StepStats,
 }
 
@@ -84,36 +90,46 @@ where
         }
     }
 
-    /// One optimiser step on `samples`.
+    /// One optimiser step on `samples`, by this process alone.
+    ///
+    /// # Panics
+    /// Never: only other processes can be lost.
     pub fn step(&mut self, samples: &[Sample], plan: &StepPlan) -> StepStats {
-        let totals = Totals::of(samples, plan.first_weight);
-        let per_thread = samples.len().div_ceil(self.threads).max(1);
-        let shares: Vec<Share> = std::thread::scope(|scope| {
-            let handles: Vec<_> = samples
-                .chunks(per_thread)
-                .map(|share| {
-                    let (model, head, device) = (self.model.clone(), self.head.clone(), self.device.clone());
-                    let totals = &totals;
-                    scope.spawn(move || backward::<B>(model, head, share, plan, totals, &device))
-                })
-                .collect();
-            handles
-                .into_iter()
-                .map(|h| h.join().expect("a share's thread panicked"))
-                .collect()
-        });
+        self.step_with(samples, plan, &Alone).expect("a process alone loses nobody")
+    }
+
+    /// One optimiser step on the samples of all processes, of which `samples` are this one's. All end with the same weights
+    /// and the same statistics.
+    ///
+    /// # Errors
+    /// Another process is gone; the weights are then as before.
+    pub fn step_with(&mut self, samples: &[Sample], plan: &StepPlan, team: &dyn Team) -> Result<StepStats> {
+        let totals = Totals::of(samples, plan.first_weight).over(team)?;
+        let threads = self.threads;
         let mut stats = StepStats::default();
-        let (mut grads, mut head_grads) = (GradientsParams::new(), GradientsParams::new());
-        for share in shares {
-            stats.merge(&share.stats);
-            add_gradients(&self.model, &mut grads, share.grads);
-            add_gradients(&self.head, &mut head_grads, share.head_grads);
+        let (mut grads, mut head_grads) = (Vec::new(), Vec::new());
+        // Batches that are taken one after another, so that memory must hold only one.
+        for batch in samples.chunks(samples.len().div_ceil(plan.accumulate.max(1)).max(1)) {
+            let done = in_parallel(threads, shares(batch, threads), |share| {
+                backward::<B>(self.model.clone(), self.head.clone(), &share, plan, &totals, &self.device)
+            });
+            for share in done {
+                stats.merge(&share.stats);
+                grads.push(share.grads);
+                head_grads.push(share.head_grads);
+            }
+            grads = vec![add_gradients::<B::InnerBackend>(grads, threads)];
+            head_grads = vec![add_gradients::<B::InnerBackend>(head_grads, threads)];
         }
-        let norms = squared_norms(&self.model, &grads, &|name| usize::from(is_vision(name)), 2);
+        let grads = sum_gradients(team, &self.model, grads.pop().unwrap_or_default())?;
+        let head_grads = sum_gradients(team, &self.head, head_grads.pop().unwrap_or_default())?;
+        let summed = team.sum_exactly(stats.numbers())?;
+        stats.set_numbers(&summed);
+        let norms = squared_norms(&self.model, &grads, &|name| usize::from(is_vision(name)), 2, threads);
         stats.language_norm = norms[0].sqrt();
         stats.vision_norm = norms[1].sqrt();
         if !norms.iter().all(|n| n.is_finite()) {
-            return stats; // The caller sees the norm and decides; the weights are untouched.
+            return Ok(stats); // The caller sees the norm and decides; the weights are untouched.
         }
         let clip = |norm: f64| {
             if norm > plan.clip_norm {
@@ -132,15 +148,15 @@ where
             };
             (lr > 0.0).then_some(Rate { lr, scale })
         };
-        self.model = self.optimizer.step(self.model.clone(), &mut grads, &rate);
+        self.model = self.optimizer.step(self.model.clone(), grads, &rate, threads);
         let head_rate = |_: &str| {
             Some(Rate {
                 lr: plan.vision_lr,
                 scale: 1.0,
             })
         };
-        self.head = self.head_optimizer.step(self.head.clone(), &mut head_grads, &head_rate);
-        stats
+        self.head = self.head_optimizer.step(self.head.clone(), head_grads, &head_rate, threads);
+        Ok(stats)
     }
 }
 
@@ -151,21 +167,23 @@ fn is_vision(name: &str) -> bool {
 fn backward<B: AutodiffBackend + Fused>(
     model: Vist2<B::InnerBackend>,
     head: CellHead<B::InnerBackend>,
-    samples: &[Sample],
+    samples: &[&Sample],
     plan: &StepPlan,
     totals: &Totals,
     device: &B::Device,
-) -> Share {
+) -> Share<B::InnerBackend>
+where
+    B::InnerBackend: Fused,
+{
     // Leaves of its own for every thread: graphs that share a leaf would lock each other out.
-    let model = Vist2::<B>::from_inner(model).map(&mut Leaves);
-    let head = CellHead::<B>::from_inner(head).map(&mut Leaves);
+    let model = leaves(Vist2::<B>::from_inner(model));
+    let head = leaves(CellHead::<B>::from_inner(head));
     let config = model.config.clone();
     let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
     let mut stats = StepStats::default();
-    let mut grads = GradientsAccumulator::new();
-    let mut head_grads = GradientsAccumulator::new();
+    let (mut grads, mut head_grads) = (Vec::new(), Vec::new());
     for kind in SampleKind::ALL {
-        let of_task: Vec<&Sample> = samples.iter().filter(|s| s.kind == kind).collect();
+        let of_task: Vec<&Sample> = samples.iter().copied().filter(|s| s.kind == kind).collect();
         if of_task.is_empty() {
             continue;
         }
@@ -207,7 +225,7 @@ fn backward<B: AutodiffBackend + Fused>(
                     .map(|(_, place)| (weight(*place, plan.first_weight) / totals.text) as f32)
                     .collect(),
             };
-            let ce = linear_ce(hidden.predictors(&targets), model.head(), &answers, false);
+            let ce = linear_ce(hidden.predictors(&targets), model.head(), &answers, false, FloatDType::F32);
             let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
             stats.of_kind(kind).add(sum, n as f64);
             for ((target, place), nll) in learnt.iter().zip(&ce.nll) {
@@ -227,45 +245,38 @@ fn backward<B: AutodiffBackend + Fused>(
             let squares = |t: Tensor<B, 2>| scalar(&t.inner().square().mean());
             let ratio = squares(visual.clone()) / squares(embedding.clone()).max(1e-30);
             stats.visual_scale.add(ratio.sqrt() * rows as f64, rows as f64);
-            let share = rows as f64 / totals.slots;
             if plan.cells_weight > 0.0 {
                 let classes: Vec<u8> = pages.iter().flat_map(|p| p.cells.iter().copied()).collect();
-                let cells = head.loss(visual.clone(), &classes);
-                stats.cells.add(scalar(&cells) * rows as f64, rows as f64);
-                add(cells.mul_scalar(plan.cells_weight * share));
+                // A mean over the batch's cells.
+                let weight = plan.cells_weight * rows as f64 / totals.slots / classes.len() as f64;
+                let (sum, surrogate) = cell_loss(&head, visual.clone(), &classes, weight);
+                stats.cells.add(sum * rows as f64 / classes.len() as f64, rows as f64);
+                add(surrogate);
             }
             let tokens: Vec<Vec<u32>> = pages.iter().flat_map(|p| p.patch_tokens.iter().cloned()).collect();
+            let named = tokens.iter().filter(|ids| !ids.is_empty()).count() as f64;
             if plan.directions_weight > 0.0 {
-                let (value, surrogate) = direction_loss(visual.clone(), embedding.clone(), &tokens);
-                stats.directions.add(value * rows as f64, rows as f64);
-                add(surrogate.mul_scalar(plan.directions_weight * share));
+                let (value, surrogate) =
+                    direction_loss(visual.clone(), embedding.clone(), &tokens, totals.named, totals.slots);
+                stats.directions.add(value * totals.named, named);
+                add(surrogate.mul_scalar(plan.directions_weight));
             }
             if plan.tokens_weight > 0.0 {
-                let (value, surrogate) = token_loss(visual, embedding, &tokens);
-                stats.tokens.add(value * rows as f64, rows as f64);
-                add(surrogate.mul_scalar(plan.tokens_weight * share));
+                let (value, surrogate) = token_loss(visual, embedding, &tokens, totals.named);
+                stats.tokens.add(value * totals.named, named);
+                add(surrogate.mul_scalar(plan.tokens_weight));
             }
         }
         if let Some(loss) = loss {
             let mut all = loss.backward();
-            grads.accumulate(&model, GradientsParams::from_module(&mut all, &model));
-            head_grads.accumulate(&head, GradientsParams::from_module(&mut all, &head));
+            grads.push(take_gradients(&model, &mut all));
+            head_grads.push(take_gradients(&head, &mut all));
         }
     }
     Share {
-        grads: grads.grads(),
-        head_grads: head_grads.grads(),
+        grads: add_gradients::<B::InnerBackend>(grads, 1),
+        head_grads: add_gradients::<B::InnerBackend>(head_grads, 1),
         stats,
-    }
-}
-
-/// Makes every parameter a leaf that gathers a gradient.
-struct Leaves;
-
-impl<B: AutodiffBackend> ModuleMapper<B> for Leaves {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let (id, tensor, mapper) = param.consume();
-        Param::from_mapped_value(id, tensor.detach().require_grad(), mapper)
     }
 }
 
@@ -276,3 +287,6 @@ fn scalar<B: Backend>(t: &Tensor<B, 1>) -> f64 {
         .as_slice::<f64>()
         .map_or(f64::NAN, |s| s[0])
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 
 use crate::data::Sample;
 use crate::layout::{Place, follows_fold};
+use crate::Result;
+use crate::team::Team;
 
 /// What the whole batch holds, so that shares weigh their tokens alike.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,11 +12,23 @@ pub(crate) struct Totals {
     pub(crate) text: f64,
     /// Visual tokens of all pages of text.
     pub(crate) slots: f64,
+    /// Those in whose stretch of text a token begins.
+    pub(crate) named: f64,
 }
 
 impl Totals {
+    /// Of the batches of all processes: `self` is this one's.
+    pub(crate) fn over(self, team: &dyn Team) -> Result<Self> {
+        let sums = team.sum_exactly(vec![self.text, self.slots, self.named])?;
+        Ok(Self {
+            text: sums[0].max(1.0),
+            slots: sums[1].max(1.0),
+            named: sums[2].max(1.0),
+        })
+    }
+
     pub(crate) fn of(samples: &[Sample], first_weight: f64) -> Self {
-        let (mut text, mut slots) = (0.0, 0.0);
+        let (mut text, mut slots, mut named) = (0.0, 0.0, 0.0);
         for sample in samples {
             for (i, chunk) in sample.chunks.iter().enumerate() {
                 if chunk.learn && chunk.form.has_text() {
@@ -23,12 +37,14 @@ impl Totals {
                 }
                 if chunk.form.has_page() {
                     slots += chunk.slots as f64;
+                    named += chunk.patch_tokens.iter().filter(|ids| !ids.is_empty()).count() as f64;
                 }
             }
         }
         Self {
-            text: text.max(1.0),
-            slots: slots.max(1.0),
+            text,
+            slots,
+            named,
         }
     }
 }
@@ -86,7 +102,8 @@ mod tests {
             let samples = [&sample];
             let places = Places::new(&samples);
             let weights: f64 = packed.targets.iter().map(|t| weight(places.of(t), 5.0)).sum();
-            let total = Totals::of(std::slice::from_ref(&sample), 5.0).text;
+            let total = Totals::of(std::slice::from_ref(&sample), 5.0);
+            let total = total.over(&crate::team::Alone).expect("alone").text;
             assert_eq!(total, expected, "{kind:?} {lengths:?}");
             if kind != SampleKind::Read {
                 assert_eq!(weights, total, "{kind:?} {lengths:?}");

@@ -1,6 +1,6 @@
 //! The aligner: encoder outputs to visual tokens in the decoder's embedding space (spec section 2).
 
-use super::fused::Fused;
+use super::fused::{Fused, unwrap, wrap};
 use super::linear::Linear;
 use crate::config::AlignerKind;
 use crate::cost::meter;
@@ -37,7 +37,7 @@ impl<B: Fused> Aligner<B> {
                 let bias = self.bias.as_ref().expect("built with the kind").val();
                 let ([n, inputs], outputs) = (x.dims(), weight.dims()[0]);
                 meter::count(2 * (n * inputs * outputs) as u64);
-                let y = x.matmul(weight.transpose()) + bias.unsqueeze();
+                let y: Tensor<B, 2> = wrap(<B as Fused>::linear(unwrap(x), unwrap(weight), Some(unwrap(bias))));
                 match &self.scale {
                     Some(scale) => y.tanh() * scale.val().unsqueeze(),
                     None => y,

@@ -32,7 +32,7 @@ impl<B: Fused> Vist2<B> {
         let visual = packed
             .patches
             .clone()
-            .map(|p| self.visual_tokens(p, packed.page_bias.clone()));
+            .map(|p| self.visual_tokens(p, &packed.page_lengths));
         Hidden {
             rows: Tensor::zeros([0, self.config.text.hidden_size], packed.device()),
             visual,
@@ -46,7 +46,7 @@ impl<B: Fused> Vist2<B> {
         let visual = packed
             .patches
             .clone()
-            .map(|p| self.visual_tokens(p, packed.page_bias.clone()));
+            .map(|p| self.visual_tokens(p, &packed.page_lengths));
         let table = match &visual {
             Some(visual) => Tensor::cat(vec![text, visual.clone()], 0),
             None => text,

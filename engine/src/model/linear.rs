@@ -19,11 +19,8 @@ impl<B: Fused> Linear<B> {
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         let ([n, inputs], outputs) = (x.dims(), self.weight.dims()[0]);
         meter::count(2 * (n * inputs * outputs) as u64);
-        let y: Tensor<B, 2> = wrap(<B as Fused>::linear(unwrap(x), unwrap(self.weight.val())));
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        }
+        let bias = self.bias.as_ref().map(|bias| unwrap(bias.val()));
+        wrap(<B as Fused>::linear(unwrap(x), unwrap(self.weight.val()), bias))
     }
 }
 

@@ -49,15 +49,14 @@ impl<B: Backend> LayerNorm<B> {
     }
 
     /// Normalises the last dimension of `x`.
-    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        let centred = x.clone() - x.mean_dim(D - 1);
-        let inverse = centred
-            .clone()
-            .square()
-            .mean_dim(D - 1)
-            .add_scalar(self.eps)
-            .sqrt()
-            .recip();
-        centred * inverse * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D>
+    where
+        B: Fused,
+    {
+        let shape = x.dims();
+        let width = shape[D - 1];
+        let rows: Tensor<B, 2> = x.reshape([shape.iter().product::<usize>() / width, width]);
+        let (weight, bias) = (unwrap(self.weight.val()), unwrap(self.bias.val()));
+        wrap::<B, 2>(<B as Fused>::layer_norm(unwrap(rows), weight, bias, self.eps)).reshape(shape)
     }
 }

@@ -1,11 +1,12 @@
 //! The vision encoder: a pre-LN ViT without a pooling head (SigLIP2's, on rectangular patches).
 
-use super::fused::{Fused, unwrap, wrap};
+use super::fused::{Fused, PageLengths, unwrap, wrap};
 use super::linear::{Embedding, Linear};
 use super::norm::LayerNorm;
 use crate::cost::meter;
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
+use std::sync::Arc;
 
 /// `vision_tower`.
 #[derive(Module, Debug)]
@@ -90,29 +91,29 @@ pub struct VisionMlp<B: Backend> {
 impl<B: Fused> VisionModel<B> {
     /// Encodes pages that show their first `slots` patches each (the others are blank and skipped).
     ///
-    /// `patches`: `[pages, slots, patch_len]`; `key_bias`: `[pages, 1, 1, slots]` with a large negative number on the
-    /// padding of shorter pages, or `None` when all have `slots` patches. Gives `[pages, slots, d]`.
-    pub fn forward(&self, patches: Tensor<B, 3>, key_bias: Option<Tensor<B, 4>>) -> Tensor<B, 3> {
+    /// `patches`: `[pages, slots, patch_len]`; `lengths`: how many of a page's slots are its own, the others are padding
+    /// that its own do not see. Gives `[pages, slots, d]`.
+    pub fn forward(&self, patches: Tensor<B, 3>, lengths: &Arc<PageLengths>) -> Tensor<B, 3> {
         let [pages, slots, patch_len] = patches.dims();
         let weight = self.embeddings.patch_embedding.weight.val();
         let d = weight.dims()[0];
         meter::count(2 * (pages * slots * patch_len * d) as u64);
-        let x = patches
-            .reshape([pages * slots, patch_len])
-            .matmul(weight.reshape([d, patch_len]).transpose())
-            + self.embeddings.patch_embedding.bias.val().unsqueeze();
+        let patches: Tensor<B, 2> = patches.reshape([pages * slots, patch_len]);
+        let weight: Tensor<B, 2> = weight.reshape([d, patch_len]);
+        let bias = self.embeddings.patch_embedding.bias.val();
+        let x: Tensor<B, 2> = wrap(<B as Fused>::linear(unwrap(patches), unwrap(weight), Some(unwrap(bias))));
         let position = self.embeddings.position_embedding.weight.val().narrow(0, 0, slots);
         let mut x = (x.reshape([pages, slots, d]) + position.unsqueeze()).reshape([pages * slots, d]);
         for layer in &self.encoder.layers {
-            x = layer.forward(x, pages, key_bias.as_ref());
+            x = layer.forward(x, lengths);
         }
         self.post_layernorm.forward(x).reshape([pages, slots, d])
     }
 }
 
 impl<B: Fused> VisionLayer<B> {
-    fn forward(&self, x: Tensor<B, 2>, pages: usize, key_bias: Option<&Tensor<B, 4>>) -> Tensor<B, 2> {
-        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), pages, key_bias);
+    fn forward(&self, x: Tensor<B, 2>, lengths: &Arc<PageLengths>) -> Tensor<B, 2> {
+        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), lengths);
         let hidden = self.mlp.fc1.forward(self.layer_norm2.forward(x.clone()));
         let hidden = wrap(B::gelu_tanh(unwrap(hidden)));
         x + self.mlp.fc2.forward(hidden)
@@ -120,20 +121,15 @@ impl<B: Fused> VisionLayer<B> {
 }
 
 impl<B: Fused> VisionAttention<B> {
-    fn forward(&self, x: Tensor<B, 2>, pages: usize, key_bias: Option<&Tensor<B, 4>>) -> Tensor<B, 2> {
-        let [n, d] = x.dims();
-        let (slots, head_dim) = (n / pages, d / self.heads);
-        let split = |t: Tensor<B, 2>| t.reshape([pages, slots, self.heads, head_dim]).swap_dims(1, 2);
-        let q = split(self.q_proj.forward(x.clone())).mul_scalar((head_dim as f64).powf(-0.5));
-        let k = split(self.k_proj.forward(x.clone()));
-        let v = split(self.v_proj.forward(x));
-        // Scores and mixing, over padding too where pages differ in length.
-        meter::count(4 * (pages * slots * slots * d) as u64);
-        let mut scores = q.matmul(k.transpose());
-        if let Some(bias) = key_bias {
-            scores = scores + bias.clone();
-        }
-        let out = activation::softmax(scores, 3).matmul(v);
-        self.out_proj.forward(out.swap_dims(1, 2).reshape([n, d]))
+    fn forward(&self, x: Tensor<B, 2>, lengths: &Arc<PageLengths>) -> Tensor<B, 2> {
+        // Scores and mixing, of a page's own slots.
+        let squares: usize = lengths.lengths.iter().map(|n| n * n).sum();
+        meter::count(4 * (squares * x.dims()[1]) as u64);
+        let q = self.q_proj.forward(x.clone());
+        let k = self.k_proj.forward(x.clone());
+        let v = self.v_proj.forward(x);
+        let dtype = self.v_proj.weight.val().dtype().into();
+        let out = B::page_attention([q, k, v].map(unwrap), self.heads, lengths, dtype);
+        self.out_proj.forward(wrap(out))
     }
 }

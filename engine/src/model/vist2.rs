@@ -2,12 +2,13 @@
 
 use super::aligner::Aligner;
 use super::decoder::LanguageModel;
-use super::fused::{Fused, unwrap, wrap};
+use super::fused::{Fused, PageLengths, unwrap, wrap};
 use super::vision::VisionTower;
 use crate::config::Config;
 use crate::cost::meter;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
+use std::sync::Arc;
 
 /// Decoder, vision encoder and aligner (spec section 2). Without the last two it is a text-only model.
 #[derive(Module, Debug)]
@@ -36,20 +37,20 @@ impl<B: Fused> Vist2<B> {
     pub fn logits(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         let (head, [n, d]) = (self.head(), hidden.dims());
         meter::count(2 * (n * d * head.dims()[0]) as u64);
-        wrap(<B as Fused>::linear(unwrap(hidden), unwrap(head)))
+        wrap(<B as Fused>::linear(unwrap(hidden), unwrap(head), None))
     }
 
     /// Visual tokens of pages: patches `[pages, slots, patch_len]` to `[pages × slots, d_text]`.
     ///
-    /// `key_bias` as in the encoder's forward: it hides the padding of pages shorter than `slots`.
+    /// `lengths` as in the encoder's forward: it hides the padding of pages shorter than `slots`.
     ///
     /// # Panics
     /// On a text-only model.
-    pub fn visual_tokens(&self, patches: Tensor<B, 3>, key_bias: Option<Tensor<B, 4>>) -> Tensor<B, 2> {
+    pub fn visual_tokens(&self, patches: Tensor<B, 3>, lengths: &Arc<PageLengths>) -> Tensor<B, 2> {
         let (Some(vision), Some(aligner)) = (&self.vision_tower, &self.aligner) else {
             panic!("a text-only model has no vision tower");
         };
-        let encoded = vision.vision_model.forward(patches, key_bias);
+        let encoded = vision.vision_model.forward(patches, lengths);
         let [pages, slots, d] = encoded.dims();
         aligner.forward(encoded.reshape([pages * slots, d]))
     }

@@ -3,6 +3,7 @@
 
 mod export;
 mod init;
+mod launched;
 mod progress;
 mod run;
 mod tokenizer;

@@ -109,6 +109,7 @@ impl StageRecipe {
         let weight = |x: f64| x >= 0.0 && x.is_finite();
         rule(self.steps > 0, "steps", "must be 1 or more")?;
         rule(self.batch > 0, "batch", "must be 1 or more")?;
+        rule(self.accumulate > 0, "accumulate", "must be 1 or more")?;
         let windows = DataKind::of(self.kind) == DataKind::Text;
         rule(
             !windows || self.chunks.min > 0,

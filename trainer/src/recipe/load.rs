@@ -117,6 +117,7 @@ curriculum = [{ until_step = 5, chunks = 1 }]
         };
         named("steps = 10", "steps = 0", "stage 1: steps");
         named("batch = 3", "batch = 0", "stage 2: batch");
+        named("batch = 3", "batch = 3\naccumulate = 0", "stage 2: accumulate");
         named("chunks = 2", "chunks = 0", "chunks");
         named("chunks = [2, 4]", "chunks = [4, 2]", "[min, max]");
         named("ocr_share = 0.3", "ocr_share = 1.5", "stage 2: ocr_share");

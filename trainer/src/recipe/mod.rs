@@ -124,8 +124,12 @@ pub struct StageRecipe {
     pub data: Vec<String>,
     /// Optimiser steps.
     pub steps: u64,
-    /// Documents in a batch.
+    /// Documents in a batch of one process.
     pub batch: usize,
+    /// Batches that make up a step, taken one after another: a step of `batch × accumulate` documents (times the
+    /// processes) in the memory of `batch`.
+    #[serde(default = "default::accumulate")]
+    pub accumulate: usize,
     /// Chunks (pages) of each document: a number, or `[min, max]` drawn anew every step. `sft`: most chunks of a
     /// response, no limit without it; `caption` has none.
     #[serde(default)]
@@ -253,6 +257,9 @@ impl Default for LogRecipe {
 }
 
 mod default {
+    pub(super) fn accumulate() -> usize {
+        1
+    }
     pub(super) fn workers() -> usize {
         1
     }

@@ -38,13 +38,20 @@ pub struct StepSpec {
     pub first_weight: f64,
     /// Largest gradient norm.
     pub clip_norm: f64,
-    /// The batch.
+    /// Batches that make up the step.
+    pub accumulate: usize,
+    /// The documents of the step.
     pub requests: Vec<SampleRequest>,
 }
 
 impl Plan {
     /// The steps of `recipe` for a model with chunks of `chunk_tokens`.
     pub fn new(recipe: &Recipe, chunk_tokens: usize) -> Self {
+        Self::for_processes(recipe, chunk_tokens, 1)
+    }
+
+    /// As [`Self::new`], for `processes` that each take a batch of a step: [`Self::share`] says which.
+    pub fn for_processes(recipe: &Recipe, chunk_tokens: usize, processes: usize) -> Self {
         let slot = |stage: &StageRecipe| {
             let most = stage
                 .curriculum
@@ -59,7 +66,7 @@ impl Plan {
         };
         let mut plan = Self {
             seed: recipe.seed,
-            stages: recipe.stage.clone(),
+            stages: recipe.stage.iter().map(|stage| scaled(stage, processes)).collect(),
             slots: recipe.stage.iter().map(slot).collect(),
             taken: Vec::new(),
             // A recipe that was read is checked: every stage has its sets.
@@ -73,6 +80,12 @@ impl Plan {
             plan.count_taken(recipe.sets().len());
         }
         plan
+    }
+
+    /// The part of a step's requests that process `rank` of `processes` takes.
+    pub fn share(mut requests: Vec<SampleRequest>, rank: usize, processes: usize) -> Vec<SampleRequest> {
+        let each = requests.len() / processes.max(1);
+        requests.drain(rank * each..(rank + 1) * each).collect()
     }
 
     /// Number of steps.
@@ -150,6 +163,7 @@ impl Plan {
             aux,
             first_weight: stage.first_weight,
             clip_norm,
+            accumulate: stage.accumulate,
             requests,
         }
     }
@@ -214,6 +228,14 @@ impl Plan {
     }
 }
 
+/// The stage with all documents of a step in its `batch`.
+fn scaled(stage: &StageRecipe, processes: usize) -> StageRecipe {
+    StageRecipe {
+        batch: stage.batch * stage.accumulate * processes,
+        ..stage.clone()
+    }
+}
+
 /// The kind of sample `i` of a stage: `ocr` samples are spread evenly, exactly in their share.
 fn kind(stage: &StageRecipe, i: u64) -> SampleKind {
     if stage.kind == SampleKind::Olm && of_share(stage.ocr_share, i) {
@@ -256,6 +278,20 @@ mod tests {
         assert_eq!((first.stage, first.kind, first.stage_step), (1, SampleKind::Olm, 0));
         assert_eq!(last.lr.language_model, 0.0);
         assert!(first.lr.language_model > 0.0);
+    }
+
+    #[test]
+    fn processes_share_a_step_without_overlap() {
+        let recipe = Recipe::parse(&RECIPE.replace("batch = 4", "batch = 4\naccumulate = 3"), "r.toml").unwrap();
+        let plan = Plan::for_processes(&recipe, 128, 2);
+        let big = Recipe::parse(&RECIPE.replace("batch = 4", "batch = 24").replace("batch = 3", "batch = 6"), "r.toml");
+        let alone = Plan::new(&big.unwrap(), 128);
+        for step in [0, 9, 10, 29] {
+            let of = |plan: &Plan| plan.step(step, &Curriculum::default()).unwrap().requests;
+            let shares = [0, 1].map(|rank| Plan::share(of(&plan), rank, 2));
+            assert_eq!(shares[0].len(), shares[1].len());
+            assert_eq!(shares.concat(), of(&alone), "step {step}");
+        }
     }
 
     #[test]

@@ -85,6 +85,7 @@ fn plan(kind: SampleKind) -> StepPlan {
         tokens_weight: 0.0,
         directions_weight: 0.0,
         first_weight: 1.0,
+        accumulate: 1,
         clip_norm: 1.0,
     }
 }

@@ -4,25 +4,44 @@
 //! only inference uses take all cores.
 
 mod attention;
+#[cfg(feature = "train")]
+mod cross_entropy;
 mod flash;
 mod flash_loops;
 mod half_weights;
+#[cfg(feature = "train")]
+mod linear;
 mod math;
+mod norms;
+mod page_attention;
 mod pointwise;
+#[cfg(feature = "train")]
+mod update;
 mod wide;
 
 /// Numbers to read (1 MB) that are worth waking the other cores for: they take a hundred microseconds or so, and waking
 /// takes ten, or far more on a busy machine.
 const WORTH_SHARING: usize = 1 << 18;
 
-#[cfg(feature = "train")]
-pub(super) use attention::attention_backward;
 pub(super) use attention::{Heads, attention};
 pub(super) use flash::{Buffer, flash};
 pub(super) use half_weights::linear_half;
-pub(super) use pointwise::{gelu_tanh, mat_vec, rms_norm, rotate, swiglu};
+pub(super) use norms::{layer_norm, rms_norm};
+pub(super) use page_attention::page_attention;
+pub(super) use pointwise::{gelu_tanh, mat_vec, rotate, swiglu};
+
 #[cfg(feature = "train")]
-pub(super) use pointwise::{gelu_tanh_backward, rms_norm_backward, swiglu_backward};
+mod gradients {
+    pub(in super::super) use super::attention::attention_backward;
+    pub(in super::super) use super::cross_entropy::cross_entropy;
+    pub(in super::super) use super::linear::{column_sums, linear, linear_backward_w, linear_backward_x};
+    pub(in super::super) use super::norms::{layer_norm_backward, rms_norm_backward};
+    pub(in super::super) use super::page_attention::page_attention_backward;
+    pub(in super::super) use super::pointwise::{gelu_tanh_backward, swiglu_backward};
+    pub(in super::super) use super::update::{adamw, add, squares};
+}
+#[cfg(feature = "train")]
+pub(super) use gradients::*;
 
 #[cfg(all(test, feature = "train"))]
 mod tests;

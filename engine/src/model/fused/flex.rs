@@ -1,8 +1,10 @@
 //! The fused operations on the CPU backend.
 
-use super::{AttentionPlan, Fused, Seen, cpu, unwrap, wrap};
+use super::{AttentionPlan, Fused, PageLengths, Seen, cpu, plain};
+#[cfg(feature = "train")]
+use super::{AdamW, Answers};
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, Element, Shape};
+use burn::tensor::{DType, Element, FloatDType, Shape};
 use burn_flex::{Flex, FlexTensor};
 use half::{bf16, f16};
 use std::sync::Arc;
@@ -23,6 +25,11 @@ pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(burn::tensor::TensorData::new(values, shape.into()))
 }
 
+/// `t` in row-major order and a buffer of its own length; no copy if it is that already.
+fn whole(t: FlexTensor) -> FlexTensor {
+    t.to_contiguous()
+}
+
 /// Dimensions of `t`.
 pub(super) fn dims(t: &FlexTensor) -> Vec<usize> {
     t.layout().shape().to_vec()
@@ -33,22 +40,60 @@ impl Fused for Flex {
 
     const HALF_WEIGHTS: bool = true;
 
-    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
         let (rows, outputs) = (dims(&x)[0], dims(&weight)[0]);
-        if matches!(weight.dtype(), DType::F16 | DType::BF16) {
+        if matches!(weight.dtype(), DType::F16 | DType::BF16) && x.dtype() == DType::F32 {
             let (weight, inputs) = (weight.to_contiguous(), dims(&x)[1]);
-            let y = values(&x, |x| match weight.dtype() {
+            let mut y = values(&x, |x| match weight.dtype() {
                 DType::F16 => cpu::linear_half(slice::<f16>(&weight), x, inputs),
                 _ => cpu::linear_half(slice::<bf16>(&weight), x, inputs),
             });
+            if let Some(bias) = bias {
+                values(&bias, |bias| {
+                    for row in y.chunks_exact_mut(outputs) {
+                        row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                    }
+                });
+            }
             return tensor(y, [rows, outputs]);
         }
-        if rows == 1 {
+        if rows == 1 && bias.is_none() && weight.dtype() == DType::F32 {
             // One token: reading the weights is all the work, and burn-flex reads small ones on one core only.
             let y = values(&x, |x| values(&weight, |w| cpu::mat_vec(w, x)));
             return tensor(y, [1, outputs]);
         }
-        unwrap(wrap::<Self, 2>(x).matmul(wrap::<Self, 2>(weight).transpose()))
+        plain::linear::<Self>(x, weight, bias)
+    }
+
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f64,
+    ) -> FloatTensor<Self> {
+        let (y, _) = layer_norm(&x, &weight, &bias, eps);
+        tensor(y, dims(&x))
+    }
+
+    fn page_attention(
+        qkv: [FloatTensor<Self>; 3],
+        heads: usize,
+        lengths: &Arc<PageLengths>,
+        _dtype: FloatDType,
+    ) -> FloatTensor<Self> {
+        page_attention(&qkv, heads, lengths).0
+    }
+
+    #[cfg(feature = "train")]
+    fn cross_entropy(logits: FloatTensor<Self>, answers: &Answers) -> (Vec<f32>, FloatTensor<Self>) {
+        let mut logits = whole(logits);
+        let classes = dims(&logits)[1];
+        let nll = cpu::cross_entropy(logits.storage_mut::<f32>(), classes, answers);
+        (nll, logits)
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
@@ -111,13 +156,39 @@ impl Fused for Flex {
         tensor(out, shape)
     }
 
+    #[cfg(feature = "train")]
+    fn adamw(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        moments: [FloatTensor<Self>; 2],
+        step: &AdamW,
+    ) -> (FloatTensor<Self>, [FloatTensor<Self>; 2]) {
+        let (mut parameter, [mut first, mut second]) = (whole(parameter), moments.map(whole));
+        values(&gradient, |gradient| {
+            let moments = [first.storage_mut::<f32>(), second.storage_mut::<f32>()];
+            cpu::adamw(parameter.storage_mut::<f32>(), gradient, moments, step);
+        });
+        (parameter, [first, second])
+    }
+
+    #[cfg(feature = "train")]
+    fn squares(tensors: &[FloatTensor<Self>]) -> Vec<f64> {
+        tensors.iter().map(|t| values(t, cpu::squares)).collect()
+    }
+
+    #[cfg(feature = "train")]
+    fn sum(terms: Vec<FloatTensor<Self>>) -> Option<FloatTensor<Self>> {
+        let mut terms = terms.into_iter();
+        let mut sum = whole(terms.next()?);
+        for term in terms {
+            values(&term, |term| cpu::add(sum.storage_mut::<f32>(), term));
+        }
+        Some(sum)
+    }
+
     fn write_rows(buffer: FloatTensor<Self>, rows: FloatTensor<Self>, at: usize) -> FloatTensor<Self> {
         // burn-flex's own `slice_assign` copies the buffer even when it is the only holder.
-        let mut buffer = if buffer.is_contiguous() {
-            buffer
-        } else {
-            buffer.to_contiguous()
-        };
+        let mut buffer = whole(buffer);
         let (capacity, shape) = (dims(&buffer)[1], dims(&rows));
         let row = shape[2];
         values(&rows, |rows| {
@@ -129,6 +200,27 @@ impl Fused for Flex {
         });
         buffer
     }
+}
+
+/// Normalised rows and, for the gradient, their moments.
+pub(super) fn layer_norm(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, eps: f64) -> (Vec<f32>, Vec<[f32; 2]>) {
+    values(x, |x| {
+        values(weight, |w| values(bias, |b| cpu::layer_norm(x, w, b, eps as f32)))
+    })
+}
+
+/// Attention inside pages and, for the gradient, the softmax weights.
+pub(super) fn page_attention(
+    [q, k, v]: &[FlexTensor; 3],
+    heads: usize,
+    lengths: &PageLengths,
+) -> (FlexTensor, Vec<f32>) {
+    let shape = dims(q);
+    let split = [heads, shape[1] / heads];
+    let (out, weights) = values(q, |q| {
+        values(k, |k| values(v, |v| cpu::page_attention([q, k, v], split, lengths)))
+    });
+    (tensor(out, shape), weights)
 }
 
 /// Attention outputs and, for the gradient, the softmax weights.

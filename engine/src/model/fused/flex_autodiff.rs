@@ -1,17 +1,62 @@
 //! The fused operations under autodiff on the CPU backend: each one node of the graph.
 
-use super::flex::{attention, dims, tensor, values};
-use super::{AttentionPlan, Fused, cpu};
+mod linear;
+
+use super::flex::{attention, dims, layer_norm, page_attention, tensor, values};
+use super::{AttentionPlan, Fused, PageLengths, cpu, plain};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, FloatDType};
 use burn_flex::{Flex, FlexTensor};
 use std::sync::Arc;
 
 impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     const PACKED_ATTENTION: bool = true;
+
+    fn linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        if weight.primitive.dtype() != DType::F32 {
+            return plain::linear::<Self>(x, weight, bias);
+        }
+        linear::linear::<C>(x, weight, bias)
+    }
+
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f64,
+    ) -> FloatTensor<Self> {
+        let shape = dims(&x.primitive);
+        let (y, moments) = layer_norm(&x.primitive, &weight.primitive, &bias.primitive, eps);
+        let y = tensor(y, shape);
+        let nodes = [x.node, weight.node, bias.node];
+        match LayerNorm.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x.primitive, weight.primitive, Arc::new(moments)), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn page_attention(
+        qkv: [FloatTensor<Self>; 3],
+        heads: usize,
+        lengths: &Arc<PageLengths>,
+        _dtype: FloatDType,
+    ) -> FloatTensor<Self> {
+        let nodes = [0, 1, 2].map(|i| qkv[i].node.clone());
+        let qkv = qkv.map(|t| t.primitive);
+        let (y, weights) = page_attention(&qkv, heads, lengths);
+        match PageAttention.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((qkv, Arc::new(weights), heads, lengths.clone()), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         let shape = dims(&x.primitive);
@@ -88,6 +133,29 @@ impl Backward<Flex, 2> for RmsNorm {
         }
         if let Some(node) = w_node {
             grads.register::<Flex>(node.id, tensor(dw, dims(&weight)));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LayerNorm;
+
+impl Backward<Flex, 3> for LayerNorm {
+    type State = (FlexTensor, FlexTensor, Arc<Vec<[f32; 2]>>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<Flex>(&ops.node);
+        let (x, weight, moments) = ops.state;
+        let gradients = values(&x, |x| {
+            values(&weight, |w| {
+                values(&dy, |dy| cpu::layer_norm_backward(x, w, &moments, dy))
+            })
+        });
+        let shapes = [dims(&x), dims(&weight), dims(&weight)];
+        for ((node, gradient), shape) in ops.parents.into_iter().zip(gradients).zip(shapes) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, tensor(gradient, shape));
+            }
         }
     }
 }
@@ -174,6 +242,34 @@ impl Backward<Flex, 3> for Attention {
         for ((node, gradient), shape) in ops.parents.into_iter().zip(gradients).zip([shape, kv.clone(), kv]) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, tensor(gradient, shape));
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct PageAttention;
+
+impl Backward<Flex, 3> for PageAttention {
+    type State = ([FlexTensor; 3], Arc<Vec<f32>>, usize, Arc<PageLengths>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<Flex>(&ops.node);
+        let ([q, k, v], weights, heads, lengths) = ops.state;
+        let shape = dims(&q);
+        let split = [heads, shape[1] / heads];
+        let gradients = values(&q, |q| {
+            values(&k, |k| {
+                values(&v, |v| {
+                    values(&dy, |dy| {
+                        cpu::page_attention_backward([q, k, v], &weights, dy, split, &lengths)
+                    })
+                })
+            })
+        });
+        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, tensor(gradient, shape.clone()));
             }
         }
     }

@@ -8,6 +8,9 @@
 
 #[cfg(feature = "flex")]
 mod cpu;
+mod cross_entropy;
+#[cfg(feature = "burn-cuda")]
+mod cuda;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "train")]
@@ -17,17 +20,22 @@ mod prefix;
 mod rows;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
+mod update;
 #[cfg(feature = "burn-wgpu")]
 mod wgpu;
 
+#[cfg(feature = "burn-cuda")]
+pub use self::cuda::BurnCuda;
 #[cfg(feature = "burn-wgpu")]
 pub use self::wgpu::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain};
 use crate::context::Span;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorPrimitive, activation, backend::Backend};
+use burn::tensor::{FloatDType, Tensor, TensorPrimitive, activation, backend::Backend};
 use std::sync::Arc;
 
+pub use self::cross_entropy::Answers;
 pub use self::prefix::Prefix;
+pub use self::update::AdamW;
 
 /// Who sees whom in a packed batch, as prefix lengths; see [`super::Packed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +63,38 @@ pub struct Seen<B: Backend> {
     pub seen: Prefix,
 }
 
+/// Pages of a batch, padded to the longest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageLengths {
+    /// Slots of the longest page.
+    pub slots: usize,
+    /// Slots of every page that show ink, at least one.
+    pub lengths: Vec<usize>,
+}
+
+impl PageLengths {
+    /// Whether some page is shorter than the longest.
+    pub fn padded(&self) -> bool {
+        self.lengths.iter().any(|&n| n < self.slots)
+    }
+}
+
 /// A backend with fused operations.
 pub trait Fused: Backend {
     /// Whether [`Self::packed_attention`] gives something.
     const PACKED_ATTENTION: bool = false;
 
-    /// Whether [`Self::linear`] takes weights of 16 bits beside numbers of 32.
+    /// Whether [`Self::linear`] takes weights of 16 bits beside numbers of 32 without another copy of them.
     const HALF_WEIGHTS: bool = false;
 
-    /// `x Wᵀ`: `x`, `[n, in]`, by `weight`, `[out, in]`, to `[n, out]`.
-    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        unwrap(wrap::<Self, 2>(x).matmul(wrap::<Self, 2>(weight).transpose()))
+    /// `x Wᵀ + b`: `x`, `[n, in]`, by `weight`, `[out, in]`, to `[n, out]`; `bias`: `[out]`. The product is computed in the
+    /// weight's type, what goes in and comes out is in that of `x`.
+    fn linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        plain::linear::<Self>(x, weight, bias)
     }
 
     /// RMSNorm over rows: `x`, `[n, d]`, by `weight`, `[d]`.
@@ -73,6 +102,33 @@ pub trait Fused: Backend {
         let (x, weight) = (wrap::<Self, 2>(x), wrap::<Self, 1>(weight));
         let inverse = x.clone().square().mean_dim(1).add_scalar(eps).sqrt().recip();
         unwrap(x * inverse * weight.unsqueeze())
+    }
+
+    /// LayerNorm over rows: `x`, `[n, d]`, by `weight` and `bias`, `[d]`.
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f64,
+    ) -> FloatTensor<Self> {
+        plain::layer_norm::<Self>(x, weight, bias, eps)
+    }
+
+    /// Attention of the patches of every page to each other: `q`, `k` and `v`, `[pages × slots, heads × head_dim]`, to the
+    /// same. What stands in the padding of shorter pages is not defined, but finite. Products are computed in `dtype`.
+    fn page_attention(
+        qkv: [FloatTensor<Self>; 3],
+        heads: usize,
+        lengths: &Arc<PageLengths>,
+        dtype: FloatDType,
+    ) -> FloatTensor<Self> {
+        plain::page_attention::<Self>(qkv, heads, lengths, dtype)
+    }
+
+    /// Cross-entropy of `logits`, `[n, classes]`, outside of any graph: `−log p` of every answer, and the gradient of their
+    /// weighted sum for the logits.
+    fn cross_entropy(logits: FloatTensor<Self>, answers: &Answers) -> (Vec<f32>, FloatTensor<Self>) {
+        cross_entropy::cross_entropy::<Self>(logits, answers)
     }
 
     /// `silu(gate) · up`, both `[n, d]`.
@@ -141,6 +197,26 @@ pub trait Fused: Backend {
     /// query must see a row of some buffer; rows that nobody sees are not read.
     fn attend(q: FloatTensor<Self>, buffers: Vec<Seen<Self>>) -> FloatTensor<Self> {
         plain::attend::<Self>(q, buffers)
+    }
+
+    /// One step of AdamW: the parameter, its gradient and its two moments, all of one shape, to parameter and moments.
+    fn adamw(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        moments: [FloatTensor<Self>; 2],
+        step: &AdamW,
+    ) -> (FloatTensor<Self>, [FloatTensor<Self>; 2]) {
+        update::adamw::<Self>(parameter, gradient, moments, step)
+    }
+
+    /// The sum of squares of every tensor.
+    fn squares(tensors: &[FloatTensor<Self>]) -> Vec<f64> {
+        update::squares::<Self>(tensors)
+    }
+
+    /// The sum of tensors of one shape, added in order; `None` of none.
+    fn sum(terms: Vec<FloatTensor<Self>>) -> Option<FloatTensor<Self>> {
+        update::sum::<Self>(terms)
     }
 
     /// `buffer`, `[heads, capacity, head_dim]`, with `rows`, `[heads, n, head_dim]`, from row `at` on. In place where the

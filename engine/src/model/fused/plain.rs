@@ -1,11 +1,61 @@
-//! Attention over KV buffers in plain tensor operations: for backends without a kernel, and to test kernels against.
+//! Operations in plain tensor operations: for backends without a kernel, and to test kernels against.
 
-use super::{Fused, Prefix, Seen, unwrap, wrap};
+use super::{Fused, PageLengths, Prefix, Seen, unwrap, wrap};
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
+use burn::tensor::{FloatDType, Tensor, TensorData, activation, backend::Backend};
 
 /// Added to the scores of pairs that do not see each other.
 const HIDDEN: f32 = -1e9;
+
+/// See [`Fused::linear`].
+pub(super) fn linear<B: Fused>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+) -> FloatTensor<B> {
+    let (x, weight) = (wrap::<B, 2>(x), wrap::<B, 2>(weight));
+    let (given, product) = (x.dtype(), weight.dtype());
+    let y = x.cast(product).matmul(weight.transpose()).cast(given);
+    unwrap(match bias {
+        Some(bias) => y + wrap::<B, 1>(bias).unsqueeze(),
+        None => y,
+    })
+}
+
+/// See [`Fused::layer_norm`].
+pub(super) fn layer_norm<B: Fused>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    eps: f64,
+) -> FloatTensor<B> {
+    let x = wrap::<B, 2>(x);
+    let centred = x.clone() - x.mean_dim(1);
+    let inverse = centred.clone().square().mean_dim(1).add_scalar(eps).sqrt().recip();
+    unwrap(centred * inverse * wrap::<B, 1>(weight).unsqueeze() + wrap::<B, 1>(bias).unsqueeze())
+}
+
+/// See [`Fused::page_attention`].
+pub(super) fn page_attention<B: Fused>(
+    qkv: [FloatTensor<B>; 3],
+    heads: usize,
+    lengths: &PageLengths,
+    dtype: FloatDType,
+) -> FloatTensor<B> {
+    let [q, k, v] = qkv.map(wrap::<B, 2>);
+    let ([n, d], device, given) = (q.dims(), q.device(), q.dtype());
+    let (pages, slots, head_dim) = (lengths.lengths.len(), lengths.slots, d / heads);
+    let split = |t: Tensor<B, 2>| t.reshape([pages, slots, heads, head_dim]).swap_dims(1, 2).cast(dtype);
+    let q = split(q.mul_scalar((head_dim as f64).powf(-0.5)));
+    let mut scores = q.matmul(split(k).transpose()).cast(given);
+    if lengths.padded() {
+        let row = |&len: &usize| (0..slots).map(move |s| if s < len { 0.0 } else { HIDDEN });
+        let bias: Vec<f32> = lengths.lengths.iter().flat_map(row).collect();
+        scores = scores + Tensor::<B, 4>::from_data(TensorData::new(bias, [pages, 1, 1, slots]), &device);
+    }
+    let out = activation::softmax(scores, 3).cast(dtype).matmul(split(v)).cast(given);
+    unwrap(out.swap_dims(1, 2).reshape([n, d]))
+}
 
 /// See [`Fused::attend`].
 pub(super) fn attend<B: Fused>(q: FloatTensor<B>, buffers: Vec<Seen<B>>) -> FloatTensor<B> {

@@ -1,9 +1,10 @@
 //! The CPU kernels of inference against the plain operations that they stand for.
 
-use super::{Fused, Prefix, Seen, plain, unwrap, wrap};
-use burn::tensor::{Tensor, TensorData};
+use super::{Fused, PageLengths, Prefix, Seen, plain, unwrap, wrap};
+use burn::tensor::{FloatDType, Tensor, TensorData};
 use burn_flex::Flex;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// Numbers of about -3 to 3: large enough that a softmax is not flat.
 fn noise<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<Flex, D> {
@@ -165,4 +166,86 @@ fn rows_are_written_where_they_belong_and_into_no_copy_of_another() {
     let got = Flex::write_rows(unwrap(buffer.clone()), unwrap(view), 7);
     assert_eq!(vec::<3>(wrap(got)), want);
     assert_eq!(vec::<3>(buffer), before);
+}
+
+fn close<const D: usize>(got: Tensor<Flex, D>, want: Tensor<Flex, D>) {
+    let (got, want) = (vec(got), vec(want));
+    assert_eq!(got.len(), want.len());
+    for (got, want) in got.iter().zip(&want) {
+        assert!((got - want).abs() < 2e-5 * want.abs().max(1.0), "{got} instead of {want}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn layer_norm_is_layer_norm(rows in 1..6usize, width in 1..40usize) {
+        let of = |shape, seed| unwrap(noise::<2>(shape, seed));
+        let row = |seed| unwrap(noise::<1>([width], seed));
+        let want = plain::layer_norm::<Flex>(of([rows, width], 1), row(2), row(3), 1e-3);
+        let got = <Flex as Fused>::layer_norm(of([rows, width], 1), row(2), row(3), 1e-3);
+        close::<2>(wrap(got), wrap(want));
+    }
+
+    #[test]
+    fn attention_inside_pages_is_attention(lengths in proptest::collection::vec(1..6usize, 1..4), heads in 1..4usize, dim in 1..9usize) {
+        let slots = lengths.iter().copied().max().unwrap_or(1);
+        let (pages, width) = (lengths.len(), heads * dim);
+        let lengths = Arc::new(PageLengths { slots, lengths });
+        let qkv = || [1, 2, 3].map(|seed| unwrap(noise::<2>([pages * slots, width], seed)));
+        let want = plain::page_attention::<Flex>(qkv(), heads, &lengths, FloatDType::F32);
+        let got = Flex::page_attention(qkv(), heads, &lengths, FloatDType::F32);
+        // What stands in the padding is nobody's.
+        let rows: Vec<i32> = lengths
+            .lengths
+            .iter()
+            .enumerate()
+            .flat_map(|(p, &n)| (0..n).map(move |s| (p * slots + s) as i32))
+            .collect();
+        let rows = Tensor::<Flex, 1, burn::tensor::Int>::from_data(TensorData::from(rows.as_slice()), &Default::default());
+        close::<2>(wrap::<Flex, 2>(got).select(0, rows.clone()), wrap::<Flex, 2>(want).select(0, rows));
+    }
+}
+
+#[cfg(feature = "train")]
+proptest! {
+    #[test]
+    fn cross_entropy_in_one_pass_is_cross_entropy(
+        named in proptest::collection::vec(proptest::collection::vec((0..7usize, 0.0..2f32), 0..4), 1..6),
+    ) {
+        let mut answers = super::Answers::default();
+        for (row, named) in named.iter().enumerate() {
+            for &(class, weight) in named {
+                answers.rows.push(row);
+                answers.classes.push(class);
+                answers.weights.push(weight);
+            }
+        }
+        let logits = || unwrap(noise::<2>([named.len(), 7], 5).mul_scalar(3.0));
+        let (want_nll, want) = super::cross_entropy::cross_entropy::<Flex>(logits(), &answers);
+        let (nll, got) = Flex::cross_entropy(logits(), &answers);
+        prop_assert_eq!(nll.len(), want_nll.len());
+        for (got, want) in nll.iter().zip(&want_nll) {
+            prop_assert!((got - want).abs() < 1e-5 * want.max(1.0), "{} instead of {}", got, want);
+        }
+        close::<2>(wrap(got), wrap(want));
+    }
+
+    #[test]
+    fn a_step_of_adamw_is_a_step_of_adamw(n in 1..50usize, time in 1..2000usize, scale in 0.01..2f64, decay in 0.0..0.1f64) {
+        let step = super::AdamW { lr: 1e-2, scale, beta_1: 0.9, beta_2: 0.95, epsilon: 1e-8, weight_decay: decay, time };
+        let of = |seed| unwrap(noise::<1>([n], seed));
+        let second = || unwrap(noise::<1>([n], 4).square());
+        let (want, want_moments) = super::update::adamw::<Flex>(of(1), of(2), [of(3), second()], &step);
+        let (got, moments) = Flex::adamw(of(1), of(2), [of(3), second()], &step);
+        close::<1>(wrap(got), wrap(want));
+        for (got, want) in moments.into_iter().zip(want_moments) {
+            close::<1>(wrap(got), wrap(want));
+        }
+        let squares = Flex::squares(&[of(1), of(2)]);
+        for (got, want) in squares.iter().zip(super::update::squares::<Flex>(&[of(1), of(2)])) {
+            prop_assert!((got - want).abs() < 1e-5 * want, "{} instead of {}", got, want);
+        }
+        let sum = Flex::sum(vec![of(1), of(2), of(3)]).expect("three terms");
+        close::<1>(wrap(sum), wrap::<Flex, 1>(of(1)) + wrap(of(2)) + wrap(of(3)));
+    }
 }

@@ -8,7 +8,7 @@ mod visibility;
 
 use self::pages::pack_pages;
 use self::visibility::{Biases, plan};
-use super::fused::{AttentionPlan, Fused};
+use super::fused::{AttentionPlan, Fused, PageLengths};
 use crate::context::{ElementKind, Layout, Piece};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use std::sync::Arc;
@@ -66,8 +66,8 @@ pub struct Packed<B: Backend> {
     pub(super) gather: Tensor<B, 1, Int>,
     /// `[pages, slots, patch_len]`, or `None` without pages.
     pub(super) patches: Option<Tensor<B, 3>>,
-    /// `[pages, 1, 1, slots]`, when pages differ in length.
-    pub(super) page_bias: Option<Tensor<B, 4>>,
+    /// Slots of the pages.
+    pub(super) page_lengths: Arc<PageLengths>,
     /// Who sees whom, for a kernel.
     pub(super) plan: Arc<AttentionPlan>,
     /// Who sees whom, for plain tensor operations; `None` where the backend has a kernel that goes by the plan.
@@ -129,7 +129,8 @@ impl<B: Fused> Packed<B> {
         let chunks = docs.iter().map(|d| d.open.len()).max().unwrap_or(0);
         let chunk_len = docs.iter().flat_map(|d| d.open.iter().map(Vec::len)).max().unwrap_or(0);
         let size = memory + chunks * chunk_len;
-        let (pages, slots, patches, page_bias) = pack_pages::<B>(documents, patch_len, device);
+        let (pages, lengths, patches) = pack_pages::<B>(documents, patch_len, device);
+        let slots = lengths.slots;
 
         let mut positions = vec![0; documents.len() * size];
         let mut gather = vec![0i32; documents.len() * size];
@@ -193,7 +194,7 @@ impl<B: Fused> Packed<B> {
             text_ids: int(text_ids),
             gather: int(gather),
             patches,
-            page_bias,
+            page_lengths: Arc::new(lengths),
             biases: (visual_sees_text || !B::PACKED_ATTENTION).then(|| PackedBiases {
                 memory: bias.memory(device),
                 memory_to_open: (visual_sees_text && chunks > 0).then(|| bias.memory_to_open(device)),
@@ -207,7 +208,7 @@ impl<B: Fused> Packed<B> {
     /// The rows of padded visual tokens `[pages × slots, d]` that stand for ink, page after page.
     pub fn compact_visual(&self, visual: Option<Tensor<B, 2>>) -> Option<Tensor<B, 2>> {
         let visual = visual?;
-        if self.page_bias.is_none() {
+        if !self.page_lengths.padded() {
             return Some(visual);
         }
         let rows: Vec<i32> = self.visual_rows.iter().map(|&r| r as i32).collect();

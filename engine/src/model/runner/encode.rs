@@ -1,10 +1,11 @@
 //! Pages to visual tokens.
 
-use super::super::fused::Fused;
-use super::{BurnRunner, HIDDEN};
+use super::super::fused::{Fused, PageLengths};
+use super::BurnRunner;
 use crate::page::{PageImage, Patches};
 use crate::{Error, Result};
 use burn::tensor::{Int, Tensor, TensorData};
+use std::sync::Arc;
 
 impl<B: Fused> BurnRunner<B> {
     /// Visual tokens of `pages`, `[slots of all pages, d]`, and the slots of each page.
@@ -20,18 +21,20 @@ impl<B: Fused> BurnRunner<B> {
         let most = slots.iter().copied().max().unwrap_or(0);
         let patch_len = fold.vision.patch_len();
         let mut data = Vec::with_capacity(pages.len() * most * patch_len);
-        let (mut bias, mut keep) = (Vec::new(), Vec::new());
+        let mut keep = Vec::new();
         for (i, page) in patches.iter().enumerate() {
             data.extend_from_slice(&page.data);
             data.resize((i + 1) * most * patch_len, 0.0);
-            bias.extend((0..most).map(|s| if s < page.slots { 0.0 } else { HIDDEN }));
             keep.extend((0..page.slots).map(|s| (i * most + s) as i32));
         }
         let padded = keep.len() < pages.len() * most;
         let n = pages.len();
         let patches = Tensor::from_data(TensorData::new(data, [n, most, patch_len]), &self.device);
-        let bias = padded.then(|| Tensor::from_data(TensorData::new(bias, [n, 1, 1, most]), &self.device));
-        let visual = self.model.visual_tokens(patches, bias);
+        let lengths = PageLengths {
+            slots: most,
+            lengths: slots.clone(),
+        };
+        let visual = self.model.visual_tokens(patches, &Arc::new(lengths));
         let total = keep.len();
         let keep = Tensor::<B, 1, Int>::from_data(TensorData::new(keep, [total]), &self.device);
         Ok((if padded { visual.select(0, keep) } else { visual }, slots))

@@ -30,8 +30,6 @@ use std::time::Instant;
 const BLOCK: usize = 256;
 /// Memory slots allocated at the start.
 const FIRST_CAPACITY: usize = 1024;
-/// Added to the scores of pairs that do not see each other.
-const HIDDEN: f32 = -1e9;
 
 /// A burn model with one context.
 #[derive(Debug)]

@@ -1,7 +1,11 @@
 //! Attention over a packed batch, one head at a time, without a copy of queries, keys or values: heads are strides.
 
 use super::super::AttentionPlan;
-use super::math::{View, exp, matmul};
+#[cfg(feature = "train")]
+use super::flash_loops::dot;
+use super::flash_loops::{exponentials, maximum};
+use super::math::{View, matmul};
+use super::wide::wide_fn;
 
 /// Head counts and width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,15 +109,26 @@ pub(in super::super) fn attention(
     (out, weights)
 }
 
-fn softmax(row: &mut [f32]) {
-    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for x in row.iter_mut() {
-        *x = exp(*x - most);
+wide_fn! {
+    pub(super) fn softmax(row: &mut [f32]) {
+        let most = maximum(row);
+        let inverse = 1.0 / exponentials(row, most);
+        for x in row {
+            *x *= inverse;
+        }
     }
-    let sum: f32 = row.iter().sum();
-    let inverse = 1.0 / sum;
-    for x in row {
-        *x *= inverse;
+}
+
+#[cfg(feature = "train")]
+wide_fn! {
+    /// Gradients for softmax weights `w`, `[_, width]`, become those for the scores: `W ∘ (dW − Σ W ∘ dW)`, times `scale`.
+    pub(super) fn softmax_backward(dw: &mut [f32], w: &[f32], width: usize, scale: f32) {
+        for (dw, w) in dw.chunks_exact_mut(width).zip(w.chunks_exact(width)) {
+            let sum = dot(dw, w);
+            for (d, w) in dw.iter_mut().zip(w) {
+                *d = w * (*d - sum) * scale;
+            }
+        }
     }
 }
 
@@ -166,12 +181,7 @@ pub(in super::super) fn attention_backward(
                 (v, own.t()),
                 false,
             );
-            for (dw, w) in ds.chunks_exact_mut(width).zip(w.chunks_exact(width)) {
-                let sum: f32 = dw.iter().zip(w).map(|(d, w)| d * w).sum();
-                for (d, w) in dw.iter_mut().zip(w) {
-                    *d = w * (*d - sum);
-                }
-            }
+            softmax_backward(ds, w, width, 1.0);
             let ds = &*ds;
             matmul([b.len, dim, b.len], (&mut dq, qs), (ds, to_own), (k, own), false);
             matmul([b.len, dim, b.seen], (&mut dq, qs), (ds, to_memory), (k, memory), true);

@@ -131,7 +131,7 @@ fn larger(a: f32, b: f32) -> f32 {
 }
 
 #[inline(always)]
-fn maximum(x: &[f32]) -> f32 {
+pub(super) fn maximum(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = x.chunks_exact(LANES);
     let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, larger);
@@ -145,7 +145,7 @@ fn maximum(x: &[f32]) -> f32 {
 
 /// `x` becomes `e^(x - most)`; gives the sum.
 #[inline(always)]
-fn exponentials(x: &mut [f32], most: f32) -> f32 {
+pub(super) fn exponentials(x: &mut [f32], most: f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let mut chunks = x.chunks_exact_mut(LANES);
     for chunk in &mut chunks {

@@ -68,14 +68,45 @@ pub(super) fn matmul(
     if m == 0 || n == 0 || k == 0 {
         return;
     }
-    assert!(dst_view.end(m, n) <= dst.len() && a_view.end(m, k) <= a.len() && b_view.end(k, n) <= b.len());
-    // SAFETY: the assertion above bounds every element that the product touches.
+    assert!(dst_view.end(m, n) <= dst.len());
+    // SAFETY: the assertion above bounds every element of `dst` that the product touches.
+    unsafe { gemm([m, n, k], (dst.as_mut_ptr().add(dst_view.at), dst_view), (a, a_view), (b, b_view), add) };
+}
+
+/// `a·b` as a new matrix in row-major order. It is written once: zeros first would cost another pass over it.
+#[cfg(feature = "train")]
+pub(super) fn product([m, n, k]: [usize; 3], a: (&[f32], View), b: (&[f32], View)) -> Vec<f32> {
+    if m == 0 || n == 0 || k == 0 {
+        return vec![0.0; m * n];
+    }
+    let mut dst = Vec::with_capacity(m * n);
+    // SAFETY: there is room for `m × n` numbers in rows of `n`; the product writes each and reads none.
+    unsafe {
+        gemm([m, n, k], (dst.as_mut_ptr(), View::rows(0, n)), a, b, false);
+        dst.set_len(m * n);
+    }
+    dst
+}
+
+/// As [`matmul`], none of the sizes 0.
+///
+/// # Safety
+/// All elements of the view of `dst` must be writable, and readable with `add`.
+unsafe fn gemm(
+    [m, n, k]: [usize; 3],
+    (dst, dst_view): (*mut f32, View),
+    (a, a_view): (&[f32], View),
+    (b, b_view): (&[f32], View),
+    add: bool,
+) {
+    assert!(a_view.end(m, k) <= a.len() && b_view.end(k, n) <= b.len());
+    // SAFETY: the assertion above bounds every element of `a` and `b` that the product reads; `dst` is the caller's word.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            dst.as_mut_ptr().add(dst_view.at),
+            dst,
             dst_view.column as isize,
             dst_view.row as isize,
             add,

@@ -1,7 +1,7 @@
 //! Every kernel's gradient against finite differences of the kernel, and attention against its definition.
 
 use super::*;
-use crate::model::AttentionPlan;
+use crate::model::{AttentionPlan, PageLengths};
 
 fn noise(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -50,6 +50,40 @@ fn pointwise_gradients_are_slopes() {
     check(&x, &rotate(&dy, &cos, &sin, [2, 2], -1.0), &dy, |x| {
         rotate(x, &cos, &sin, [2, 2], 1.0)
     });
+}
+
+#[test]
+fn gradients_of_linear_layers_and_layer_norm_are_slopes() {
+    let (x, w, b, dy) = (noise(15, 1), noise(20, 2), noise(4, 3), noise(12, 4));
+    let sizes = [3, 5, 4];
+    let of = |x: &[f32], w: &[f32], b: &[f32]| linear(x, w, Some(b), sizes);
+    check(&x, &linear_backward_x(&dy, &w, sizes), &dy, |x| of(x, &w, &b));
+    check(&w, &linear_backward_w(&dy, &x, sizes), &dy, |w| of(&x, w, &b));
+    check(&b, &column_sums(&dy, 4), &dy, |b| of(&x, &w, b));
+    let without: Vec<f32> = of(&x, &w, &[0.0; 4]);
+    assert_eq!(linear(&x, &w, None, sizes), without);
+
+    let (x, w, b, dy) = (noise(24, 5), noise(8, 6), noise(8, 7), noise(24, 8));
+    let (_, moments) = layer_norm(&x, &w, &b, 1e-6);
+    let [dx, dw, db] = layer_norm_backward(&x, &w, &moments, &dy);
+    check(&x, &dx, &dy, |x| layer_norm(x, &w, &b, 1e-6).0);
+    check(&w, &dw, &dy, |w| layer_norm(&x, w, &b, 1e-6).0);
+    check(&b, &db, &dy, |b| layer_norm(&x, &w, b, 1e-6).0);
+}
+
+#[test]
+fn page_attention_gradients_are_slopes() {
+    let lengths = PageLengths {
+        slots: 4,
+        lengths: vec![4, 1, 3],
+    };
+    let (heads, n) = ([2, 3], 12 * 6);
+    let (q, k, v, dy) = (noise(n, 1), noise(n, 2), noise(n, 3), noise(n, 4));
+    let (_, weights) = page_attention([&q, &k, &v], heads, &lengths);
+    let [dq, dk, dv] = page_attention_backward([&q, &k, &v], &weights, &dy, heads, &lengths);
+    check(&q, &dq, &dy, |q| page_attention([q, &k, &v], heads, &lengths).0);
+    check(&k, &dk, &dy, |k| page_attention([&q, k, &v], heads, &lengths).0);
+    check(&v, &dv, &dy, |v| page_attention([&q, &k, v], heads, &lengths).0);
 }
 
 fn plan() -> AttentionPlan {

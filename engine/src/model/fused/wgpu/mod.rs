@@ -6,6 +6,8 @@ mod launch;
 use self::launch::{Launch, launch};
 use super::{Fused, rows};
 use crate::context::Span;
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
@@ -35,6 +37,10 @@ const MAX_SPLITS: usize = 16;
 impl Fused for BurnWgpuPlain {}
 
 impl Fused for BurnWgpuFusion {}
+
+/// Training takes the default bodies, which burn differentiates; attention over documents keeps text from text of other chunks
+/// there, too.
+impl<C: CheckpointStrategy> Fused for Autodiff<BurnWgpuFusion, C> {}
 
 impl Fused for BurnWgpu {
     const KV_IN_ROWS: bool = true;

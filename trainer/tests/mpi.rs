@@ -1,0 +1,127 @@
+//! Two processes under `mpirun`. Only with feature `mpi`; needs mpirun (Debian: openmpi-bin).
+#![cfg(feature = "mpi")]
+#![allow(clippy::unwrap_used, missing_docs, dead_code)]
+
+#[path = "run/house.rs"]
+mod house;
+
+use folio_engine::checkpoint::{Checkpoint, tensors};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn mpirun(processes: usize, recipe: &Path, out: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new("mpirun");
+    command
+        .args(["--allow-run-as-root", "--oversubscribe", "-np", &processes.to_string()])
+        .arg(env!("CARGO_BIN_EXE_folio-train"))
+        .args(["run", &recipe.display().to_string(), "--out", &out.display().to_string()])
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn alone(recipe: &Path, out: &Path, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_folio-train"))
+        .args(["run", &recipe.display().to_string(), "--out", &out.display().to_string()])
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A recipe of one `olm` stage.
+fn recipe(dir: &Path, steps: u64, batch: usize, threads: usize, every: u64) -> std::path::PathBuf {
+    let path = dir.join(format!("recipe-{steps}-{batch}-{threads}.toml"));
+    let head: String = house::RECIPE.split("[[stage]]").next().unwrap().replace("threads = 1", &format!("threads = {threads}"));
+    let stage = format!(
+        "[[stage]]\nkind = \"olm\"\nsteps = {steps}\nbatch = {batch}\nchunks = [1, 3]\nocr_share = 0.5\n\
+         lr = {{ embedding = 1e-3, language_model = 1e-3, vision = 1e-3, aligner = 1e-3 }}\n\
+         aux = {{ cells = 0.1, directions = 0.1 }}\n[checkpoint]\nevery = {every}\n[log]\nevery = 1\n"
+    );
+    std::fs::write(&path, (head + &stage).replace("DIR", &dir.display().to_string())).unwrap();
+    path
+}
+
+#[test]
+fn two_processes_are_one_with_twice_the_batch() {
+    let (dir, _) = house::house();
+    let (two, one) = (dir.path().join("two"), dir.path().join("one"));
+    let output = mpirun(2, &recipe(dir.path(), 20, 2, 1, 0), &two, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let output = alone(&recipe(dir.path(), 20, 4, 1, 0), &one, &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let read = |out: &Path| Checkpoint::open(&out.join("step_000020")).unwrap();
+    let (a, b) = (read(&two), read(&one));
+    let mut most = 0f32;
+    for spec in tensors(&house::tiny()) {
+        let (a, b) = (a.read_f32(&spec).unwrap(), b.read_f32(&spec).unwrap());
+        let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-5, "{}: {apart}", spec.name);
+        most = most.max(apart);
+    }
+    // One writer: as many lines as one process writes, with the tokens of both.
+    let lines = |out: &Path| std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let tokens = |text: &str| {
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["tokens"].as_u64())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(tokens(&lines(&two)), tokens(&lines(&one)));
+    assert_eq!(tokens(&lines(&two)).len(), 20);
+}
+
+/// The process of `rank` that `mpirun` started.
+fn process(mpirun: &Child, rank: &str) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", mpirun.id())).ok()?;
+    let wanted = format!("OMPI_COMM_WORLD_RANK={rank}");
+    children.split_whitespace().find_map(|pid| {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        environ.split(|&b| b == 0).any(|entry| entry == wanted.as_bytes()).then(|| pid.parse().ok())?
+    })
+}
+
+#[test]
+fn a_process_that_dies_ends_the_others_and_another_number_of_them_goes_on() {
+    let (dir, _) = house::house();
+    let out = dir.path().join("run");
+    let long = recipe(dir.path(), 100_000, 2, 1, 5);
+    for rank in ["1", "0"] {
+        let more: &[&str] = if out.exists() { &["--resume"] } else { &[] };
+        let before = steps(&out);
+        let child = mpirun(2, &long, &out, more).spawn().unwrap();
+        let start = Instant::now();
+        while steps(&out) <= before {
+            assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let victim = process(&child, rank).unwrap();
+        let killed = Instant::now();
+        assert!(Command::new("kill").args(["-KILL", &victim.to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert!(killed.elapsed() < Duration::from_secs(30), "it took {:?}", killed.elapsed());
+        assert!(!output.status.success());
+        let said = text(&output);
+        let message = format!("process {rank} of 2 ended");
+        assert_eq!(said.matches(&message).count(), 1, "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    // A single process goes on from what is left.
+    let done = steps(&out);
+    let output = alone(&recipe(dir.path(), done + 3, 2, 1, 5), &out, &["--resume"]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(steps(&out), done + 3);
+}
+
+/// Steps of the newest checkpoint.
+fn steps(out: &Path) -> u64 {
+    std::fs::read_to_string(out.join("latest"))
+        .ok()
+        .and_then(|name| name.trim().strip_prefix("step_")?.parse().ok())
+        .unwrap_or(0)
+}
