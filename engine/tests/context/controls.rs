@@ -15,7 +15,10 @@ fn documents() -> impl Strategy<Value = Vec<Piece>> {
         let piece = prop_oneof![4 => chunk, 1 => (1usize..4).prop_map(|tokens| Piece::Raw { tokens })];
         (proptest::collection::vec(piece, 0..8), 0usize..6).prop_map(|(middle, tokens)| {
             let bos = [Piece::Raw { tokens: 1 }];
-            bos.into_iter().chain(middle).chain([Piece::Open { tokens }]).collect::<Vec<_>>()
+            bos.into_iter()
+                .chain(middle)
+                .chain([Piece::Open { tokens }])
+                .collect::<Vec<_>>()
         })
     };
     prop_oneof![document(true), document(false)]

@@ -3,6 +3,7 @@
 
 mod export;
 mod init;
+mod plot;
 mod progress;
 mod run;
 mod tokenizer;
@@ -27,6 +28,8 @@ enum Command {
     Init(init::Args),
     /// Train by a recipe.
     Run(run::Args),
+    /// Draw the curves of runs as an SVG.
+    Plot(plot::Args),
     /// Make a model folder from a run's checkpoint.
     Export(export::Args),
 }
@@ -58,6 +61,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tokenizer(args) => tokenizer::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Plot(args) => plot::run(&args),
         Command::Export(args) => export::run(&args),
     };
     match done {

@@ -23,7 +23,13 @@ pub(super) fn plan(docs: &[Doc], memory: usize, chunks: usize, chunk_len: usize)
         own.resize(memory, own.last().copied().unwrap_or(0));
         lower.extend(own);
     }
-    let some = |bounds: Vec<usize>| if bounds.iter().any(|&b| b > 0) { bounds } else { Vec::new() };
+    let some = |bounds: Vec<usize>| {
+        if bounds.iter().any(|&b| b > 0) {
+            bounds
+        } else {
+            Vec::new()
+        }
+    };
     AttentionPlan {
         documents: docs.len(),
         memory,
