@@ -15,6 +15,7 @@ pub mod model_folder;
 pub mod offsets;
 pub mod optim;
 pub mod plot;
+pub mod quality;
 pub mod recipe;
 pub mod run;
 pub mod run_dir;

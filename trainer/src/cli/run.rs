@@ -55,14 +55,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// A flag that the first Ctrl-C sets; the second ends the process at once.
-fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("stopping after this step; press again to stop at once");
+        eprintln!("stopping soon; press again to stop at once");
     })
     .context("cannot handle Ctrl-C")?;
     Ok(stop)
