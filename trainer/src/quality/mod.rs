@@ -11,6 +11,8 @@ mod report;
 mod rouge;
 mod table;
 mod texts;
+#[cfg(test)]
+mod tests;
 
 pub use distance::{edit_distance, rouge_l};
 pub use report::{Continuations, Control, Copy, Model, Needle, Nll, Paired, Reading, Report, Scores};
@@ -99,7 +101,7 @@ pub fn model_dir(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Err(neither());
     }
-    RunDir::open(path)?.latest()?.map(|(dir, _)| dir).ok_or_else(neither)
+    RunDir::look(path).latest()?.map(|(dir, _)| dir).ok_or_else(neither)
 }
 
 /// Measures the model in `model` on the documents of `data`, and every control beside it.
