@@ -1,8 +1,9 @@
 //! Validation: the same windows every time, without gradients.
 
 use crate::aux_loss::CellHead;
-use crate::data::{ChunkSample, Sample, SampleKind, SampleRequest, Windows};
+use crate::data::{ChunkSample, Memory, Sample, SampleKind, SampleRequest, Windows};
 use crate::layout::layout;
+use crate::offsets::ByOffset;
 use crate::recipe::EvalRecipe;
 use crate::stats::Mean;
 use folio_engine::config::Config;
@@ -36,6 +37,10 @@ pub struct EvalStats {
     pub none_first: Mean,
     /// Cell-naming loss, per cell.
     pub cells: Mean,
+    /// `folded` by offset inside the chunk.
+    pub folded_by_offset: ByOffset,
+    /// `none` by offset inside the chunk.
+    pub none_by_offset: ByOffset,
 }
 
 impl EvalStats {
@@ -52,10 +57,13 @@ impl EvalStats {
         self.first.merge(other.first);
         self.none_first.merge(other.none_first);
         self.cells.merge(other.cells);
+        self.folded_by_offset.merge(&other.folded_by_offset);
+        self.none_by_offset.merge(&other.none_by_offset);
     }
 }
 
-/// Validates `model` on the windows that `eval` asks for, over `threads` threads.
+/// Validates `model` on the windows that `eval` asks for, over `threads` threads. Under a control's `memory`, "folded" is
+/// what the control does with finished chunks, and nothing is read back where there are no pages.
 ///
 /// # Panics
 /// If the model cannot fold, which preparing the run has ruled out.
@@ -63,7 +71,7 @@ pub fn evaluate<B: Fused>(
     model: &Vist2<B>,
     head: &CellHead<B>,
     windows: &Windows,
-    eval: &EvalRecipe,
+    (eval, memory): (&EvalRecipe, Memory),
     threads: usize,
     device: &B::Device,
 ) -> EvalStats {
@@ -82,7 +90,8 @@ pub fn evaluate<B: Fused>(
                             chunks: eval.chunks,
                             ..SampleRequest::default()
                         };
-                        stats.merge(&of_sample(&model, &head, windows.sample(&request), &device));
+                        let sample = windows.remembering(&request, memory);
+                        stats.merge(&of_sample(&model, &head, sample, memory, &device));
                     }
                     stats
                 })
@@ -98,7 +107,13 @@ pub fn evaluate<B: Fused>(
     stats
 }
 
-fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, sample: Sample, device: &B::Device) -> EvalStats {
+fn of_sample<B: Fused>(
+    model: &Vist2<B>,
+    head: &CellHead<B>,
+    sample: Sample,
+    memory: Memory,
+    device: &B::Device,
+) -> EvalStats {
     let config = model.config.clone();
     let fold = config.fold.as_ref().expect("the recipe is checked: the model can fold");
     let mut stats = EvalStats::default();
@@ -113,6 +128,7 @@ fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, sample: Sample, dev
         stats.olm.add(nll, 1.0);
         if target.piece > 1 {
             stats.folded.add(nll, 1.0);
+            stats.folded_by_offset.add(target.offset, nll);
             if target.offset < 16 {
                 stats.first16.add(nll, 1.0);
             }
@@ -134,6 +150,7 @@ fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, sample: Sample, dev
         let packed = pack(&alone, false);
         for (target, nll) in nll(model, &model.forward(&packed), &packed.targets) {
             stats.none.add(nll, 1.0);
+            stats.none_by_offset.add(target.offset, nll);
             if target.offset < 16 {
                 stats.none_first16.add(nll, 1.0);
             }
@@ -141,6 +158,9 @@ fn of_sample<B: Fused>(model: &Vist2<B>, head: &CellHead<B>, sample: Sample, dev
                 stats.none_first.add(nll, 1.0);
             }
         }
+    }
+    if !memory.has_pages() {
+        return stats;
     }
     // Read back.
     let sample = sample.shaped(SampleKind::Ocr);

@@ -28,7 +28,9 @@ pub fn layout(sample: &Sample, config: &Config) -> DocumentTokens {
             }
             Form::Folded => push(Piece::Folded { tokens, visual }, &chunk.ids, Some(chunk)),
             Form::Open => push(Piece::Open { tokens }, &chunk.ids, None),
-            Form::Raw => push(Piece::Raw { tokens }, &chunk.ids, None),
+            Form::Raw | Form::Kept => push(Piece::Raw { tokens }, &chunk.ids, None),
+            Form::Window => push(Piece::Windowed { tokens, visual }, &chunk.ids, None),
+            Form::Dropped => push(Piece::Dropped { tokens }, &chunk.ids, None),
         }
     }
     document
@@ -88,9 +90,9 @@ impl<'s> Places<'s> {
     }
 }
 
-/// Whether chunk `i` follows a chunk that was folded.
+/// Whether chunk `i` follows a chunk that was folded (or would have been, in a control).
 pub(crate) fn follows_fold(sample: &Sample, i: usize) -> bool {
-    i > 0 && sample.chunks[i - 1].form == Form::Folded
+    i > 0 && sample.chunks[i - 1].form.ends_in_fold()
 }
 
 #[cfg(test)]

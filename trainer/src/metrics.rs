@@ -55,6 +55,8 @@ pub struct TrainLine {
     pub tokens: u64,
     /// Text tokens a second since the line before.
     pub tokens_per_s: f64,
+    /// Arithmetic achieved since the line before, FLOPs a second; see [`crate::flops`].
+    pub flops_per_s: f64,
     /// Seconds spent waiting for data since the line before.
     pub wait_s: f64,
     /// Seconds of training in all, resumed parts included.
@@ -105,6 +107,12 @@ pub struct EvalLine {
     /// Cell-naming loss, per cell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_cells_loss: Option<f64>,
+    /// `eval_folded_loss` by offset inside the chunk: of offsets 0, 1, 2–3, 4–7, 8–15, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub eval_folded_by_offset: Vec<Option<f64>>,
+    /// `eval_none_loss` by offset inside the chunk, in the same stretches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub eval_none_by_offset: Vec<Option<f64>>,
     /// Seconds that it took.
     pub eval_s: f64,
 }

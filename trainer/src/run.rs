@@ -3,11 +3,13 @@
 use crate::aux_loss::{CELL_CLASSES, CellHead};
 use crate::data::{Prefetch, Sample};
 use crate::eval::{EvalStats, evaluate};
+use crate::flops::training_flops;
 use crate::learner_state::{load_model, restore_moments, save};
 use crate::metrics::{EvalLine, Metrics, TrainLine, rss_mb};
 use crate::model_folder::write_side_files;
 use crate::recipe::{Curriculum, Plan, StepSpec};
 use crate::run_dir::Best;
+use crate::samples::{Samples, write_samples};
 use crate::setup::{Setup, Start};
 use crate::stats::StepStats;
 use crate::step::{Learner, StepPlan};
@@ -67,6 +69,7 @@ struct Running<'a, B: AutodiffBackend> {
     /// Since the last line.
     sum: StepStats,
     line_tokens: u64,
+    line_flops: f64,
     line_started: Instant,
     wait_s: f64,
 }
@@ -126,6 +129,7 @@ where
         saved_at: now,
         sum: StepStats::default(),
         line_tokens: 0,
+        line_flops: 0.0,
         line_started: now,
         wait_s: 0.0,
     };
@@ -182,7 +186,7 @@ where
 {
     fn run(&mut self, stop: &AtomicBool) -> Result<Outcome> {
         let (plan, total) = (self.setup.plan.clone(), self.setup.plan.steps());
-        let first = self.setup.state.step;
+        let (first, memory) = (self.setup.state.step, self.setup.recipe.memory);
         // Shared with the threads that make batches ahead: what changes in it is far enough from where they are.
         let curriculum = Arc::new(Mutex::new(self.setup.state.curriculum.clone()));
         let (requests, known, sets) = (plan.clone(), Arc::clone(&curriculum), self.setup.train.clone());
@@ -193,7 +197,12 @@ where
             AHEAD,
             self.setup.recipe.data.workers,
             move |step| {
-                let requests = requests.step(step, &lock(&known))?.requests;
+                let spec = requests.step(step, &lock(&known))?;
+                let requests = if spec.is_idle(memory) {
+                    Vec::new()
+                } else {
+                    spec.requests
+                };
                 Some(Plan::share(requests, rank, processes))
             },
         );
@@ -203,6 +212,10 @@ where
                 break;
             };
             let batch = batch?;
+            if spec.is_idle(memory) && step + 1 < total {
+                self.setup.state.step = step + 1;
+                continue;
+            }
             self.wait_s += wait.as_secs_f64();
             let stats = self.learner.step_with(&batch, &step_plan(&spec), self.team)?;
             not_finite = if stats.language_norm.is_finite() && stats.vision_norm.is_finite() {
@@ -249,6 +262,8 @@ where
         let tokens = self.team.sum_exactly(vec![tokens as f64])?[0] as u64;
         self.sum.merge(stats);
         self.line_tokens += tokens;
+        let flops = batch.iter().map(|sample| training_flops(sample, &self.setup.config));
+        self.line_flops += flops.sum::<f64>();
         self.setup.state.tokens += tokens;
         self.setup.state.elapsed_s = self.elapsed_before + self.started.elapsed().as_secs_f64();
         Ok(())
@@ -275,6 +290,7 @@ where
             vision_grad_norm: stats.vision_norm,
             tokens: state.tokens,
             tokens_per_s: self.line_tokens as f64 / seconds.max(1e-9),
+            flops_per_s: self.line_flops / seconds.max(1e-9),
             wait_s: self.wait_s,
             elapsed_s: state.elapsed_s,
             rss_mb: None,
@@ -295,7 +311,8 @@ where
 
     fn next_line(&mut self) {
         self.sum = StepStats::default();
-        (self.line_tokens, self.wait_s, self.line_started) = (0, 0.0, Instant::now());
+        (self.line_tokens, self.line_flops) = (0, 0.0);
+        (self.wait_s, self.line_started) = (0.0, Instant::now());
     }
 
     /// Validates; `true` when the model is better than ever, and so must be saved.
@@ -304,12 +321,12 @@ where
             return Ok(false);
         };
         let start = Instant::now();
-        let learner = &self.learner;
+        let (learner, recipe) = (&self.learner, &self.setup.recipe);
         let stats = evaluate(
             &learner.model,
             &learner.head,
             windows,
-            &self.setup.recipe.eval,
+            (&recipe.eval, recipe.memory),
             self.threads,
             &learner.device,
         );
@@ -318,6 +335,18 @@ where
             metrics.write(&line)?;
         }
         self.reporter.evaluated(&line);
+        // One process of many writes.
+        if recipe.eval.sample_tokens > 0 && self.metrics.is_some() {
+            let samples = Samples {
+                model: &learner.model,
+                device: &learner.device,
+                tokenizer: &self.setup.tokenizer.tokenizer,
+                windows,
+                memory: recipe.memory,
+                tokens: recipe.eval.sample_tokens,
+            };
+            write_samples(&self.setup.run.root().join("samples"), self.setup.state.step, &samples)?;
+        }
         // The time must not count as training time of the line that follows.
         self.line_started += start.elapsed();
         let Some(loss) = line.eval_loss.filter(|loss| loss.is_finite()) else {
@@ -392,6 +421,8 @@ fn eval_line(step: u64, stats: &EvalStats, seconds: f64) -> EvalLine {
         eval_first_loss: stats.first.get(),
         eval_none_first_loss: stats.none_first.get(),
         eval_cells_loss: stats.cells.get(),
+        eval_folded_by_offset: stats.folded_by_offset.means(),
+        eval_none_by_offset: stats.none_by_offset.means(),
         eval_s: seconds,
     }
 }

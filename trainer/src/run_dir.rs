@@ -69,6 +69,11 @@ impl RunDir {
         Ok(run)
     }
 
+    /// The folder of a run that may be under way: only looked at.
+    pub fn look(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root

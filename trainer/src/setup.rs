@@ -1,7 +1,7 @@
 //! From a recipe to everything that a run needs before its first step; nothing here knows tensors.
 
 use crate::data::{
-    Captions, Chats, Corpus, DataKind, DataSet, DataSets, Drawer, Source, Special, Stream, Windows, sources,
+    Captions, Chats, Corpus, DataKind, DataSet, DataSets, Drawer, Memory, Source, Special, Stream, Windows, sources,
 };
 use crate::files::write_whole;
 use crate::model_folder::TokenizerFiles;
@@ -98,7 +98,14 @@ fn prepare_one(
     tell: &(dyn Fn(Preparing<'_>) + Sync),
 ) -> Result<Setup> {
     let recipe = Recipe::load(path)?;
-    let (config, folder) = model(&recipe.model, path)?;
+    let (mut config, folder) = model(&recipe.model, path)?;
+    if let (Some(fold), Some(sees)) = (&mut config.fold, recipe.visual_sees_text) {
+        fold.visual_sees_text = sees;
+    }
+    if matches!(recipe.memory, Memory::MeanPool | Memory::ConvPyramid) {
+        let what = format!("memory \"{}\" cannot be trained yet", recipe.memory.name());
+        return Err(Error::invalid(path.display().to_string(), what));
+    }
     let Some(fold) = config.fold.clone() else {
         let what = format!(
             "model \"{}\" is text-only: training needs a config with vision_config",
@@ -182,7 +189,7 @@ fn prepare_one(
             DataKind::Chat => opened.chats(sources),
         })
         .collect::<Result<_>>()?;
-    let train = DataSets(train);
+    let train = DataSets(train, recipe.memory);
     let valid = if valid.is_empty() {
         None
     } else {

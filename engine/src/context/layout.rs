@@ -25,6 +25,19 @@ pub enum Piece {
         /// Number of tokens.
         tokens: usize,
     },
+    /// The sliding-window control's chunk: its text stays, then the oldest slots go until no more are held than folding
+    /// it into a page would hold. Positions go on.
+    Windowed {
+        /// Number of text tokens.
+        tokens: usize,
+        /// Number of visual tokens that its page would have.
+        visual: usize,
+    },
+    /// The no-memory control's chunk: forgotten when it is over, as if the context had ended before it.
+    Dropped {
+        /// Number of text tokens.
+        tokens: usize,
+    },
 }
 
 /// What an element of the sequence is.
@@ -70,6 +83,8 @@ pub struct Layout {
     predictor: Vec<Option<usize>>,
     memory: usize,
     visual_sees_text: bool,
+    /// Of each piece: P, and how many of the slots below it are gone by then.
+    pieces: Vec<(usize, usize)>,
 }
 
 impl Layout {
@@ -83,11 +98,16 @@ impl Layout {
             predictor: Vec::new(),
             memory: 0,
             visual_sees_text,
+            pieces: Vec::with_capacity(pieces.len()),
         };
-        let mut last: Option<usize> = None;
+        // What predicts the next token: the last element, or, when a chunk was forgotten, the last that stays.
+        let (mut last, mut last_kept): (Option<usize>, Option<usize>) = (None, None);
+        // Slots that a folded context holds, and how many of all slots are gone: more than none only in the control.
+        let (mut held, mut gone) = (0, 0);
         for (piece, spec) in pieces.iter().enumerate() {
             let (raw, text, visual) = match *spec {
-                Piece::Raw { tokens } => (tokens, 0, 0),
+                Piece::Raw { tokens } | Piece::Windowed { tokens, .. } => (tokens, 0, 0),
+                Piece::Dropped { tokens } => (0, tokens, 0),
                 Piece::Folded { tokens, visual } => (0, tokens, visual),
                 Piece::Page { visual } => (0, 0, visual),
                 Piece::Open { tokens } => {
@@ -96,6 +116,7 @@ impl Layout {
                 }
             };
             let p = layout.memory;
+            layout.pieces.push((p, gone));
             for (kind, n) in [
                 (ElementKind::Raw, raw),
                 (ElementKind::Text, text),
@@ -113,9 +134,21 @@ impl Layout {
                         position: p + offset,
                     });
                     last = Some(index);
+                    if kind != ElementKind::Text {
+                        last_kept = last;
+                    }
                 }
             }
             layout.memory += raw + visual;
+            held += match *spec {
+                Piece::Windowed { visual, .. } => visual,
+                _ => raw + visual,
+            };
+            match spec {
+                Piece::Windowed { .. } => gone = gone.max(layout.memory.saturating_sub(held)),
+                Piece::Dropped { .. } => last = last_kept,
+                _ => {}
+            }
         }
         layout
     }
@@ -125,7 +158,15 @@ impl Layout {
         &self.elements
     }
 
-    /// P after the last finished piece.
+    /// The memory slots that element `query` sees, itself included if it is one: the elements that stay, in order, from
+    /// the first number up to, but not with, the second.
+    pub fn memory_seen(&self, query: usize) -> std::ops::Range<usize> {
+        let q = &self.elements[query];
+        let (p, gone) = self.pieces[q.piece];
+        gone..if q.stays() { p + q.offset + 1 } else { p }
+    }
+
+    /// P after the last finished piece (in the sliding-window control: all slots there ever were).
     pub fn memory_slots(&self) -> usize {
         self.memory
     }
@@ -137,7 +178,8 @@ impl Layout {
             return false;
         }
         if k.piece < q.piece {
-            return k.stays();
+            // What stays is a slot, and its number is its position.
+            return k.stays() && k.position >= self.pieces[q.piece].1;
         }
         match (q.kind, k.kind) {
             (ElementKind::Visual, ElementKind::Visual) => k.offset <= q.offset,
@@ -149,7 +191,8 @@ impl Layout {
 
     /// The element whose output predicts text element `index`; `None` for visual tokens and for the very first token.
     ///
-    /// Inside a chunk that is the token before; for the first token after a fold it is the page's last visual token.
+    /// Inside a chunk that is the token before; for the first token after a fold it is the page's last visual token;
+    /// after a forgotten chunk it is the last element that stays.
     pub fn predictor(&self, index: usize) -> Option<usize> {
         self.predictor[index]
     }

@@ -1,6 +1,7 @@
 //! Spec section 3, held against itself: the step-by-step [`Context`], the training [`Layout`] and a simulator that
 //! follows the spec's words give the same positions and the same visible sets.
 
+mod controls;
 mod eviction;
 mod simulator;
 mod spans;

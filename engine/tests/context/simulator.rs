@@ -39,6 +39,7 @@ pub(super) fn simulate(pieces: &[Piece], visual_sees_text: bool, batch: usize) -
                 run.page(piece, &open, visual, visual_sees_text);
             }
             Piece::Page { visual } => run.page(piece, &[], visual, visual_sees_text),
+            Piece::Windowed { .. } | Piece::Dropped { .. } => panic!("the controls have a test of their own"),
             Piece::Open { tokens } => {
                 run.text(piece, tokens, batch);
                 assert_eq!(run.context.open_slots(), tokens);

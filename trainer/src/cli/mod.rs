@@ -1,9 +1,11 @@
 //! The command line. Only this part of the trainer prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod eval;
 mod export;
 mod init;
 mod launched;
+mod plot;
 mod progress;
 mod run;
 mod tokenizer;
@@ -28,6 +30,10 @@ enum Command {
     Init(init::Args),
     /// Train by a recipe.
     Run(run::Args),
+    /// Measure a trained model, and its controls beside it.
+    Eval(eval::Args),
+    /// Draw the curves of runs as an SVG.
+    Plot(plot::Args),
     /// Make a model folder from a run's checkpoint.
     Export(export::Args),
 }
@@ -59,6 +65,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Tokenizer(args) => tokenizer::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Plot(args) => plot::run(&args),
         Command::Export(args) => export::run(&args),
     };
     match done {

@@ -3,6 +3,7 @@
 use folio_trainer::metrics::{EvalLine, TrainLine};
 use folio_trainer::run::Reporter;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -30,6 +31,28 @@ pub(super) struct Progress {
     terminal: bool,
     steps: u64,
     loss: String,
+    /// The newest losses, for the sparkline.
+    recent: VecDeque<f64>,
+}
+
+/// Losses that the sparkline shows.
+const SPARKS: usize = 16;
+
+/// A bar for each value, from the least to the most.
+fn sparkline(values: impl Iterator<Item = f64> + Clone) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let (least, most) = values
+        .clone()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+    let bar = |x: f64| {
+        let share = if most > least {
+            (x - least) / (most - least)
+        } else {
+            0.0
+        };
+        BARS[((share * 8.0) as usize).min(7)]
+    };
+    values.map(bar).collect()
 }
 
 impl Progress {
@@ -53,6 +76,7 @@ impl Progress {
             terminal,
             steps,
             loss: String::new(),
+            recent: VecDeque::new(),
         }
     }
 
@@ -97,14 +121,30 @@ impl Reporter for Progress {
             self.loss = losses(line);
         }
         self.bar.set_message(format!(
-            "stage {} {} {:.0} tokens/s",
-            line.stage, self.loss, line.tokens_per_s
+            "stage {} {} {} {:.0} tokens/s",
+            line.stage,
+            sparkline(self.recent.iter().copied()),
+            self.loss,
+            line.tokens_per_s
         ));
         self.bar.set_position(done);
     }
 
     fn logged(&mut self, line: &TrainLine) {
         self.loss = losses(line);
+        let main = [
+            line.loss,
+            line.sft_loss,
+            line.ocr_loss,
+            line.caption_loss,
+            line.cells_loss,
+        ];
+        if let Some(loss) = main.into_iter().flatten().find(|loss| loss.is_finite()) {
+            self.recent.push_back(loss);
+            if self.recent.len() > SPARKS {
+                self.recent.pop_front();
+            }
+        }
         if !self.terminal {
             let (step, steps, stage, rate) = (line.step, self.steps, line.stage, line.tokens_per_s);
             let left = indicatif::HumanDuration(self.bar.eta());
@@ -135,5 +175,17 @@ impl Reporter for Progress {
 
     fn saved(&mut self, checkpoint: &Path) {
         self.line(&format!("saved {}", checkpoint.display()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sparkline_falls_with_the_loss() {
+        assert_eq!(sparkline([8.0, 4.0, 0.0].into_iter()), "█▅▁");
+        assert_eq!(sparkline([3.0, 3.0].into_iter()), "▁▁");
+        assert_eq!(sparkline(std::iter::empty()), "");
     }
 }

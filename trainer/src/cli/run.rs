@@ -81,7 +81,7 @@ impl Reporter for Silent {
 }
 
 /// A flag that the first Ctrl-C sets; the second ends the process at once.
-fn stop_on_interrupt(tells: bool) -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_interrupt(tells: bool) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
@@ -89,7 +89,7 @@ fn stop_on_interrupt(tells: bool) -> anyhow::Result<Arc<AtomicBool>> {
             std::process::exit(130);
         }
         if tells {
-            eprintln!("stopping after this step; press again to stop at once");
+            eprintln!("stopping soon; press again to stop at once");
         }
     })
     .context("cannot handle Ctrl-C")?;

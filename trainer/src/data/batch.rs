@@ -40,12 +40,23 @@ pub enum Form {
     Open,
     /// Its text for good, without a page.
     Raw,
+    /// Control: its text for good, where the method folds it.
+    Kept,
+    /// Control: its text, of which older slots give way as folding would free them.
+    Window,
+    /// Control: its text, forgotten when it is over.
+    Dropped,
 }
 
 impl Form {
     /// Whether the chunk's page is in the sequence.
     pub fn has_page(self) -> bool {
         matches!(self, Self::Page | Self::PageText | Self::Folded)
+    }
+
+    /// Whether the chunk is folded, or would be if this were no control: the next chunk begins at a fold.
+    pub fn ends_in_fold(self) -> bool {
+        matches!(self, Self::Folded | Self::Kept | Self::Window | Self::Dropped)
     }
 
     /// Whether the chunk's text is in the sequence.

@@ -3,6 +3,7 @@
 use super::batch::{Sample, SampleKind, SampleRequest};
 use super::captions::Captions;
 use super::chat::Chats;
+use super::memory::Memory;
 use super::pack::Windows;
 use super::stream::Stream;
 use crate::Result;
@@ -73,9 +74,9 @@ impl DataSet {
     }
 }
 
-/// All data sets of a recipe, in its order. Clones share the data.
+/// All data sets of a recipe, in its order, and what their samples may remember. Clones share the data.
 #[derive(Debug, Clone)]
-pub struct DataSets(pub Vec<DataSet>);
+pub struct DataSets(pub Vec<DataSet>, pub Memory);
 
 impl DataSets {
     /// The sample of `request`, from the set that it names.
@@ -86,6 +87,9 @@ impl DataSets {
     /// # Panics
     /// If there is no such set: the plan and the sets are of the same recipe.
     pub fn sample(&self, request: &SampleRequest) -> Result<Sample> {
-        self.0[request.set].sample(request)
+        match &self.0[request.set] {
+            DataSet::Text(windows) => Ok(windows.remembering(request, self.1)),
+            set => Ok(set.sample(request)?.remembering(self.1)),
+        }
     }
 }

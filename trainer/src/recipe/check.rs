@@ -1,7 +1,7 @@
 //! What a recipe's values must be.
 
 use super::{Recipe, StageRecipe};
-use crate::data::{DataKind, SampleKind};
+use crate::data::{DataKind, Memory, SampleKind};
 use crate::{Error, Result};
 use folio_engine::config::Config;
 use folio_engine::text::Tokenizer;
@@ -38,6 +38,19 @@ impl Recipe {
         }
         if self.stage.is_empty() {
             return wrong("stage", "is missing: a run needs at least one [[stage]]");
+        }
+        if self.memory == Memory::ShuffledPages && sets.iter().any(|set| set.stream) {
+            return wrong(
+                "memory",
+                "shuffled_pages takes pages from anywhere: no data set may be streamed",
+            );
+        }
+        let text = |stage: &StageRecipe| DataKind::of(stage.kind) == DataKind::Text;
+        if self.memory != Memory::Vision && !self.stage.iter().all(text) {
+            return wrong("memory", "belongs to recipes of read, ocr and olm stages");
+        }
+        if !self.memory.has_pages() && self.stage.iter().all(|stage| stage.kind == SampleKind::Read) {
+            return wrong("memory", "has no pages to read, and there is no other stage");
         }
         if self.threads == Some(0) {
             return wrong("threads", "must be 1 or more");

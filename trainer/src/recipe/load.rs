@@ -38,7 +38,7 @@ impl Recipe {
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
     use super::*;
-    use crate::data::SampleKind;
+    use crate::data::{Memory, SampleKind};
     use crate::recipe::ChunkRange;
 
     pub(crate) const RECIPE: &str = r#"
@@ -107,6 +107,21 @@ curriculum = [{ until_step = 5, chunks = 1 }]
         assert!(error("steps = 10", "steps = \"ten\"").contains("line 9"));
         assert!(error("model = \"folio-nano\"", "").contains("model"));
         assert!(error("[data]", "[data").contains("line 5"));
+    }
+
+    #[test]
+    fn a_control_is_the_same_recipe_with_one_more_key() {
+        for memory in Memory::ALL {
+            let text = format!("memory = \"{}\"\n{RECIPE}", memory.name());
+            let recipe = Recipe::parse(&text, "r.toml").unwrap();
+            assert_eq!((recipe.memory, recipe.stage.len()), (memory, 2));
+        }
+        assert!(error("out =", "memory = \"videos\"\nout =").contains("videos"));
+        let streamed = RECIPE.replace("[data]", "memory = \"shuffled_pages\"\n[data]\nstream = true");
+        let refused = |text: &str| Recipe::parse(text, "r.toml").unwrap_err().to_string();
+        assert!(refused(&streamed).contains("memory"));
+        let read_only = RECIPE.split("[[stage]]\nkind = \"olm\"").next().unwrap_or_default();
+        assert!(refused(&format!("memory = \"none\"\n{read_only}")).contains("no pages"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub use curriculum::{Curriculum, CurriculumStep, LAG};
 pub use plan::{Plan, StepSpec};
 pub use schedule::lr_factor;
 
-use crate::data::{DataKind, SampleKind};
+use crate::data::{DataKind, Memory, SampleKind};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -28,6 +28,16 @@ pub struct Recipe {
     pub model: String,
     /// Folder with `tokenizer.json` and `tokenizer_config.json`. Default: the model folder.
     pub tokenizer: Option<PathBuf>,
+    /// What the model remembers of finished chunks: `vision` (default) or one of the controls of spec section 6, trained on
+    /// the same text in the same steps: `full` (all text), `window` (the newest slots, as many as folding would hold),
+    /// `none` (the open chunk only), `mean_pool` and `conv_pyramid` (means of, or convolutions over, the chunk's token
+    /// embeddings in place of visual tokens), `shuffled_pages` (the pages of other text). The first three have no pages:
+    /// the steps of `read` stages do nothing, and `ocr` samples are trained on as `olm` samples.
+    #[serde(default)]
+    pub memory: Memory,
+    /// Overrides the model's `visual_sees_text`: whether a page's visual tokens also see the text that they replace.
+    #[serde(default)]
+    pub visual_sees_text: Option<bool>,
     /// Where the run lives: checkpoints, `metrics.jsonl`, tokenised data. `--out` overrides it.
     pub out: PathBuf,
     /// Seed of the weights and of the data order.
@@ -208,6 +218,8 @@ pub struct EvalRecipe {
     pub documents: usize,
     /// Chunks of each.
     pub chunks: usize,
+    /// Tokens of the two sample texts that each validation writes to `samples/`; 0: none.
+    pub sample_tokens: usize,
 }
 
 impl Default for EvalRecipe {
@@ -216,6 +228,7 @@ impl Default for EvalRecipe {
             every: 500,
             documents: 16,
             chunks: 6,
+            sample_tokens: 160,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What every step of a run does, as a pure function of recipe, step number and the state of the curriculum.
 
 use super::{AuxRecipe, ChunkRange, Curriculum, LrRecipe, Recipe, StageRecipe, lr_factor};
-use crate::data::{Rng, SampleKind, SampleRequest};
+use crate::data::{Memory, Rng, SampleKind, SampleRequest};
 
 /// All steps of a recipe.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,14 @@ pub struct StepSpec {
     pub accumulate: usize,
     /// The documents of the step.
     pub requests: Vec<SampleRequest>,
+}
+
+impl StepSpec {
+    /// Whether nothing can be learnt in it under `memory`: reading, where there are no pages. Its number and its samples'
+    /// are counted all the same, so that a control sees what the method sees.
+    pub fn is_idle(&self, memory: Memory) -> bool {
+        self.kind == SampleKind::Read && !memory.has_pages()
+    }
 }
 
 impl Plan {

@@ -37,19 +37,36 @@ pub use self::cross_entropy::Answers;
 pub use self::prefix::Prefix;
 pub use self::update::AdamW;
 
-/// Who sees whom in a packed batch, as prefix lengths; see [`super::Packed`].
+/// Who sees whom in a packed batch, as ranges; see [`super::Packed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttentionPlan {
     /// Documents (D).
     pub documents: usize,
-    /// Memory slots per document (M); slot `m` sees the slots up to itself.
+    /// Memory slots per document (M); slot `m` sees the slots up to itself, from `lower` on.
     pub memory: usize,
     /// Chunks of open text per document (n).
     pub chunks: usize,
     /// Tokens per chunk (K); token `j` sees its chunk up to itself.
     pub chunk_len: usize,
-    /// Memory slots that chunk `c` of document `d` sees: `[d · n + c]`.
+    /// Where the memory slots end that chunk `c` of document `d` sees: `[d · n + c]`.
     pub seen: Vec<usize>,
+    /// The first slot that memory slot `m` of document `d` sees, `[d · M + m]`, at most `m`. Empty: all 0.
+    pub lower: Vec<usize>,
+    /// The first slot that chunk `c` of document `d` sees: `[d · n + c]`. Empty: all 0.
+    pub open_lower: Vec<usize>,
+}
+
+impl AttentionPlan {
+    /// The first slot that memory slot `slot` of `document` sees.
+    pub fn lower(&self, document: usize, slot: usize) -> usize {
+        self.lower.get(document * self.memory + slot).copied().unwrap_or(0)
+    }
+
+    /// The memory slots that chunk `chunk` of `document` sees.
+    pub fn seen(&self, document: usize, chunk: usize) -> std::ops::Range<usize> {
+        let i = document * self.chunks + chunk;
+        self.open_lower.get(i).copied().unwrap_or(0)..self.seen[i]
+    }
 }
 
 /// A buffer of keys and values, each `[kv_heads, capacity, head_dim]`, and which of its rows are seen.

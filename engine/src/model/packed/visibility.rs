@@ -1,26 +1,43 @@
-//! Who sees whom in a packed batch: as prefix lengths for a kernel, as biases for plain tensor operations. Both ask
-//! `Layout::sees`, so the rule stays in one place.
+//! Who sees whom in a packed batch: as ranges for a kernel, as biases for plain tensor operations. Both ask `Layout`
+//! (`memory_seen`, `sees`), so the rule stays in one place.
 
 use super::super::fused::AttentionPlan;
 use super::{Doc, HIDDEN};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-/// The prefix lengths that the layouts' visibility comes down to without `visual_sees_text`: every chunk of open text
-/// sees the memory slots of the pieces before its own.
+/// The ranges that the layouts' visibility comes down to without `visual_sees_text`: every memory slot sees those before
+/// it, every chunk of open text those of the pieces before its own; in the sliding-window control not the oldest of them.
 pub(super) fn plan(docs: &[Doc], memory: usize, chunks: usize, chunk_len: usize) -> AttentionPlan {
-    let mut seen = Vec::with_capacity(docs.len() * chunks);
+    let (mut seen, mut open_lower) = (Vec::new(), Vec::new());
+    let mut lower = Vec::new();
     for doc in docs {
         for c in 0..chunks {
             let first = doc.open.get(c).and_then(|chunk| chunk.first());
-            seen.push(first.map_or(0, |&q| doc.memory.partition_point(|&k| doc.layout.sees(q, k))));
+            let range = first.map_or(0..0, |&q| doc.layout.memory_seen(q));
+            seen.push(range.end);
+            open_lower.push(range.start);
         }
+        let own = doc.memory.iter().map(|&q| doc.layout.memory_seen(q).start);
+        let mut own: Vec<usize> = own.collect();
+        // Padding: whatever makes no block of its own.
+        own.resize(memory, own.last().copied().unwrap_or(0));
+        lower.extend(own);
     }
+    let some = |bounds: Vec<usize>| {
+        if bounds.iter().any(|&b| b > 0) {
+            bounds
+        } else {
+            Vec::new()
+        }
+    };
     AttentionPlan {
         documents: docs.len(),
         memory,
         chunks,
         chunk_len,
         seen,
+        lower: some(lower),
+        open_lower: some(open_lower),
     }
 }
 

@@ -15,7 +15,7 @@ pub(in super::super) struct Heads {
     pub dim: usize,
 }
 
-/// A block of queries that see the same memory prefix: either a document's memory itself, or one chunk of open text.
+/// A block of queries that see the same memory: a stretch of a document's memory itself, or one chunk of open text.
 struct Block {
     /// First row of the queries (and of the keys of their own block).
     row: usize,
@@ -27,24 +27,38 @@ struct Block {
     seen: usize,
 }
 
-fn blocks(plan: &AttentionPlan) -> impl Iterator<Item = Block> + '_ {
+/// Most memory slots in a block: of a longer one, half of the pairs would be computed only to be hidden.
+const STRETCH: usize = 256;
+
+fn blocks(plan: &AttentionPlan) -> Vec<Block> {
     let size = plan.memory + plan.chunks * plan.chunk_len;
-    (0..plan.documents).flat_map(move |d| {
+    let mut blocks = Vec::new();
+    for d in 0..plan.documents {
         let start = d * size;
-        let memory = Block {
-            row: start,
-            len: plan.memory,
-            memory_row: start,
-            seen: 0,
-        };
-        let open = (0..plan.chunks).map(move |c| Block {
-            row: start + plan.memory + c * plan.chunk_len,
-            len: plan.chunk_len,
-            memory_row: start,
-            seen: plan.seen[d * plan.chunks + c],
-        });
-        std::iter::once(memory).chain(open)
-    })
+        let mut m = 0;
+        while m < plan.memory {
+            let lower = plan.lower(d, m);
+            let most = plan.memory.min(m + STRETCH);
+            let end = (m..most).find(|&i| plan.lower(d, i) != lower).unwrap_or(most);
+            blocks.push(Block {
+                row: start + m,
+                len: end - m,
+                memory_row: start + lower,
+                seen: m - lower,
+            });
+            m = end;
+        }
+        blocks.extend((0..plan.chunks).map(|c| {
+            let seen = plan.seen(d, c);
+            Block {
+                row: start + plan.memory + c * plan.chunk_len,
+                len: plan.chunk_len,
+                memory_row: start + seen.start,
+                seen: seen.len(),
+            }
+        }));
+    }
+    blocks
 }
 
 /// Outputs, and the softmax weights of every block and head one after another (`len × (seen + len)` each).
@@ -56,10 +70,11 @@ pub(in super::super) fn attention(
     plan: &AttentionPlan,
 ) -> (Vec<f32>, Vec<f32>) {
     let (q_row, k_row, dim) = (heads.query * heads.dim, heads.key * heads.dim, heads.dim);
-    let total: usize = blocks(plan).map(|b| b.len * (b.seen + b.len)).sum::<usize>() * heads.query;
+    let blocks = blocks(plan);
+    let total: usize = blocks.iter().map(|b| b.len * (b.seen + b.len)).sum::<usize>() * heads.query;
     let (mut out, mut weights) = (vec![0f32; q.len()], vec![0f32; total]);
     let mut at = 0;
-    for b in blocks(plan) {
+    for b in &blocks {
         for head in 0..heads.query {
             let shared = head / (heads.query / heads.key) * dim;
             let width = b.seen + b.len;
@@ -143,10 +158,11 @@ pub(in super::super) fn attention_backward(
 ) -> [Vec<f32>; 3] {
     let (q_row, k_row, dim) = (heads.query * heads.dim, heads.key * heads.dim, heads.dim);
     let (mut dq, mut dk, mut dv) = (vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]);
-    let widest = blocks(plan).map(|b| b.len * (b.seen + b.len)).max().unwrap_or(0);
+    let blocks = blocks(plan);
+    let widest = blocks.iter().map(|b| b.len * (b.seen + b.len)).max().unwrap_or(0);
     let mut scratch = vec![0f32; widest];
     let mut at = 0;
-    for b in blocks(plan) {
+    for b in &blocks {
         for head in 0..heads.query {
             let shared = head / (heads.query / heads.key) * dim;
             let width = b.seen + b.len;

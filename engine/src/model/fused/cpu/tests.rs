@@ -94,6 +94,34 @@ fn plan() -> AttentionPlan {
         chunks: 2,
         chunk_len: 2,
         seen: vec![1, 3, 2, 0],
+        lower: Vec::new(),
+        open_lower: Vec::new(),
+    }
+}
+
+/// As a sliding window leaves it: the oldest slots are gone for those that come later.
+fn windowed() -> AttentionPlan {
+    AttentionPlan {
+        documents: 2,
+        memory: 7,
+        chunks: 1,
+        chunk_len: 2,
+        seen: vec![7, 5],
+        lower: vec![0, 0, 1, 1, 1, 4, 6, 0, 0, 0, 2, 2, 2, 2],
+        open_lower: vec![6, 5],
+    }
+}
+
+/// Longer than what is computed at once.
+fn long() -> AttentionPlan {
+    AttentionPlan {
+        documents: 1,
+        memory: 600,
+        chunks: 0,
+        chunk_len: 0,
+        seen: Vec::new(),
+        lower: (0..600).map(|m| if m < 300 { 0 } else { 7 }).collect(),
+        open_lower: Vec::new(),
     }
 }
 
@@ -105,19 +133,24 @@ const HEADS: Heads = Heads {
 
 #[test]
 fn attention_is_softmax_over_what_is_seen() {
-    let plan = plan();
+    for plan in [plan(), windowed(), long()] {
+        is_softmax(&plan);
+    }
+}
+
+fn is_softmax(plan: &AttentionPlan) {
     let size = plan.memory + plan.chunks * plan.chunk_len;
     let rows = plan.documents * size;
     let (q, k, v) = (noise(rows * 12, 1), noise(rows * 6, 2), noise(rows * 6, 3));
-    let (out, _) = attention(&q, &k, &v, HEADS, &plan);
+    let (out, _) = attention(&q, &k, &v, HEADS, plan);
     for row in 0..rows {
         let (d, s) = (row / size, row % size);
         let keys: Vec<usize> = if s < plan.memory {
-            (0..=s).collect()
+            (plan.lower(d, s)..=s).collect()
         } else {
             let (c, j) = ((s - plan.memory) / plan.chunk_len, (s - plan.memory) % plan.chunk_len);
             let start = plan.memory + c * plan.chunk_len;
-            (0..plan.seen[d * plan.chunks + c]).chain(start..=start + j).collect()
+            plan.seen(d, c).chain(start..=start + j).collect()
         };
         for head in 0..HEADS.query {
             let at = |r: usize| (d * size + r) * 6 + head / 2 * 3;
@@ -153,17 +186,18 @@ fn attention_is_softmax_over_what_is_seen() {
 
 #[test]
 fn attention_gradients_are_slopes() {
-    let plan = plan();
-    let rows = plan.documents * (plan.memory + plan.chunks * plan.chunk_len);
-    let (q, k, v, dy) = (
-        noise(rows * 12, 1),
-        noise(rows * 6, 2),
-        noise(rows * 6, 3),
-        noise(rows * 12, 4),
-    );
-    let (_, weights) = attention(&q, &k, &v, HEADS, &plan);
-    let [dq, dk, dv] = attention_backward([&q, &k, &v], &weights, &dy, HEADS, &plan);
-    check(&q, &dq, &dy, |q| attention(q, &k, &v, HEADS, &plan).0);
-    check(&k, &dk, &dy, |k| attention(&q, k, &v, HEADS, &plan).0);
-    check(&v, &dv, &dy, |v| attention(&q, &k, v, HEADS, &plan).0);
+    for plan in [plan(), windowed()] {
+        let rows = plan.documents * (plan.memory + plan.chunks * plan.chunk_len);
+        let (q, k, v, dy) = (
+            noise(rows * 12, 1),
+            noise(rows * 6, 2),
+            noise(rows * 6, 3),
+            noise(rows * 12, 4),
+        );
+        let (_, weights) = attention(&q, &k, &v, HEADS, &plan);
+        let [dq, dk, dv] = attention_backward([&q, &k, &v], &weights, &dy, HEADS, &plan);
+        check(&q, &dq, &dy, |q| attention(q, &k, &v, HEADS, &plan).0);
+        check(&k, &dk, &dy, |k| attention(&q, k, &v, HEADS, &plan).0);
+        check(&v, &dv, &dy, |v| attention(&q, &k, v, HEADS, &plan).0);
+    }
 }

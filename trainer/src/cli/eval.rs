@@ -1,0 +1,90 @@
+//! `folio-train eval`.
+
+use super::run::stop_on_interrupt;
+use anyhow::Context;
+use folio_trainer::data::sources;
+use folio_trainer::files::write_whole;
+use folio_trainer::quality::{Options, Watch, evaluate, markdown};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+
+/// Arguments of `folio-train eval`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  folio-train eval runs/nano --data books-valid.jsonl.zst --controls runs/full=full --controls runs/none=none --out report")]
+pub(super) struct Args {
+    /// A model folder, or a run's folder (its newest checkpoint).
+    model: PathBuf,
+    /// Held-out data files or folders: .jsonl (`text` of each line) or .txt, plain, .gz or .zst.
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    data: Vec<PathBuf>,
+    /// A trained control (model or run folder) and what it is: full, window, none, mean_pool, conv_pyramid,
+    /// shuffled_pages (each is then measured in its own memory), or any other name for a model that folds. Repeatable.
+    #[arg(long, value_name = "DIR=NAME", value_parser = control)]
+    controls: Vec<(PathBuf, String)>,
+    /// Folder for eval.json and eval.md.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Documents to score and to continue.
+    #[arg(long, default_value_t = Options::default().documents)]
+    documents: usize,
+    /// Tokens of each document.
+    #[arg(long, default_value_t = Options::default().tokens)]
+    tokens: usize,
+    /// Pages to read back of each size and kind; 0: none.
+    #[arg(long, default_value_t = Options::default().pages)]
+    pages: usize,
+    /// Keys and copies to ask for at each number of folds; 0: none.
+    #[arg(long, default_value_t = Options::default().probes)]
+    probes: usize,
+    /// Most folds before a key or a copy is asked for.
+    #[arg(long, default_value_t = Options::default().folds)]
+    folds: usize,
+    /// Seed of places, strings and keys.
+    #[arg(long, default_value_t = Options::default().seed)]
+    seed: u64,
+}
+
+fn control(text: &str) -> Result<(PathBuf, String), String> {
+    match text.rsplit_once('=') {
+        Some((dir, name)) if !dir.is_empty() && !name.is_empty() => Ok((dir.into(), name.to_owned())),
+        _ => Err("must be DIR=NAME".to_owned()),
+    }
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let stop = stop_on_interrupt(true)?;
+    let options = Options {
+        documents: args.documents,
+        tokens: args.tokens,
+        pages: args.pages,
+        probes: args.probes,
+        folds: args.folds,
+        seed: args.seed,
+    };
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    let data = sources(&args.data)?;
+    let bar = ProgressBar::new(1);
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}  {elapsed} elapsed") {
+        bar.set_style(style);
+    }
+    let watch = Watch {
+        tell: &|what, done, total| {
+            if bar.is_hidden() && done == 0 {
+                eprintln!("{what}");
+            }
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+            bar.set_message(what.to_owned());
+        },
+        stop: &stop,
+    };
+    let done = evaluate(&args.model, &args.controls, &data, &options, &watch);
+    bar.finish_and_clear();
+    let report = done?;
+    let json = serde_json::to_string_pretty(&report)? + "\n";
+    write_whole(&args.out.join("eval.json"), json.as_bytes())?;
+    write_whole(&args.out.join("eval.md"), markdown(&report).as_bytes())?;
+    eprintln!("{} and eval.json", args.out.join("eval.md").display());
+    Ok(())
+}

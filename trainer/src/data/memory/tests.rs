@@ -1,0 +1,169 @@
+//! The controls' samples, and that training and scoring see the same model.
+#![allow(clippy::unwrap_used)]
+
+use super::super::corpus::{Corpus, Ids};
+use super::super::draw::Drawer;
+use super::super::tests_support::tokenizer;
+use super::*;
+use crate::layout::layout;
+use burn_flex::Flex;
+use folio_engine::checkpoint::init_tensor;
+use folio_engine::config::{Config, preset};
+use folio_engine::context::Piece;
+use folio_engine::model::{BurnRunner, Packed, Vist2};
+use folio_engine::page::FontStack;
+use folio_engine::session::{ScoreMode, score};
+use folio_engine::text::Tokenizer;
+use std::sync::Arc;
+
+const WORDS: &str = "a lamp stood by the window\nwhen seven birds, quite still, went over the river to a far shore. ";
+
+/// Pages of 32 by 4 cells, chunks of 24 tokens; a tiny decoder.
+fn tiny() -> Config {
+    let mut config = preset("folio-nano").unwrap();
+    let text = &mut config.text;
+    (text.vocab_size, text.hidden_size, text.intermediate_size) = (300, 16, 32);
+    (text.num_hidden_layers, text.num_attention_heads) = (2, 2);
+    (text.num_key_value_heads, text.head_dim) = (1, 8);
+    let fold = config.fold.as_mut().unwrap();
+    let vision = &mut fold.vision;
+    (vision.hidden_size, vision.intermediate_size, vision.num_hidden_layers) = (16, 32, 1);
+    vision.num_attention_heads = 2;
+    (vision.image_width, vision.image_height) = (256, 64);
+    (vision.patch_width, vision.patch_height) = (128, 16);
+    (fold.chunk_tokens, fold.visual_tokens) = (24, 8);
+    config
+}
+
+fn windows(config: &Config) -> (Windows, Tokenizer, Vec<u32>) {
+    let (tokenizer, _) = tokenizer(&WORDS.repeat(20), 300);
+    let ids = tokenizer.encode(&WORDS.repeat(8)).unwrap();
+    let corpus = Arc::new(Corpus {
+        ids: Ids::U16(ids.iter().map(|&id| id as u16).collect()),
+        ends: vec![ids.len() as u64],
+    });
+    let drawer = Drawer::new(tokenizer.clone(), config.fold.as_ref().unwrap(), FontStack::embedded());
+    (Windows::new(corpus, drawer, 3).unwrap(), tokenizer, ids)
+}
+
+#[test]
+fn training_and_scoring_agree_token_by_token_under_every_memory() {
+    let config = tiny();
+    let (windows, tokenizer, ids) = windows(&config);
+    let model = Vist2::<Flex>::build(
+        &config,
+        &mut |spec| {
+            let mut values = init_tensor(&config, spec, 5);
+            // Larger than at the start, so that a wrong mask or position shows.
+            if !spec.name.contains("norm") {
+                values.iter_mut().for_each(|v| *v *= 6.0);
+            }
+            Ok(values)
+        },
+        &Default::default(),
+    )
+    .unwrap();
+    let request = SampleRequest {
+        chunks: 7,
+        ..SampleRequest::default()
+    };
+    let sample = windows.at(&request, 0, 0);
+    assert_eq!(sample.chunks.len(), 7);
+    let slots: usize = sample.chunks.iter().map(|c| c.slots).sum();
+    assert!(slots < sample.tokens(), "a window of all text would prove nothing");
+    let mut means = Vec::new();
+    for (memory, mode) in [
+        (Memory::Vision, ScoreMode::Folded),
+        (Memory::Full, ScoreMode::Full),
+        (Memory::Window, ScoreMode::Window),
+        (Memory::None, ScoreMode::None),
+    ] {
+        let documents = [layout(&sample.clone().remembering(memory), &config)];
+        let patch = config.fold.as_ref().unwrap().vision.patch_len();
+        let packed = Packed::<Flex>::new(&documents, false, (2, 1), patch, &Default::default());
+        let trained = model.nll(&model.forward(&packed), &packed.targets).into_data();
+        let trained = trained.as_slice::<f32>().unwrap();
+        let mut runner = BurnRunner::new(model.clone(), Default::default(), "cpu");
+        let fonts = FontStack::embedded();
+        let scored = score(
+            &mut runner,
+            &tokenizer,
+            fonts,
+            &ids[..sample.tokens()],
+            mode,
+            &mut |_, _| Ok(()),
+            &mut |_| (),
+        )
+        .unwrap();
+        assert_eq!(trained.len(), scored.token_nll.len(), "{memory:?}");
+        for (i, (a, b)) in trained.iter().zip(&scored.token_nll).enumerate() {
+            assert!((f64::from(*a) - b).abs() < 1e-4, "{memory:?}, token {i}: {a} {b}");
+        }
+        means.push(scored.nll_per_token().unwrap());
+    }
+    // They are four different memories.
+    for (i, a) in means.iter().enumerate() {
+        assert!(means[..i].iter().all(|b| (a - b).abs() > 1e-6), "{means:?}");
+    }
+}
+
+#[test]
+fn controls_have_no_pages_and_read_nothing_back() {
+    let config = tiny();
+    let (windows, ..) = windows(&config);
+    let request = |kind| SampleRequest {
+        chunks: 3,
+        kind,
+        ..SampleRequest::default()
+    };
+    for memory in [Memory::Full, Memory::Window, Memory::None] {
+        for kind in [SampleKind::Olm, SampleKind::Ocr] {
+            let sample = windows.remembering(&request(kind), memory);
+            assert_eq!(sample.kind, SampleKind::Olm);
+            assert!(sample.chunks.iter().all(|c| !c.form.has_page() && c.learn));
+            let slots = sample.chunks[0].slots;
+            let piece = layout(&sample, &config).pieces[1];
+            match memory {
+                Memory::Full => assert_eq!(piece, Piece::Raw { tokens: 24 }),
+                Memory::Window => assert_eq!(
+                    piece,
+                    Piece::Windowed {
+                        tokens: 24,
+                        visual: slots
+                    }
+                ),
+                _ => assert_eq!(piece, Piece::Dropped { tokens: 24 }),
+            }
+        }
+    }
+    for memory in Memory::ALL {
+        assert_eq!(Memory::named(memory.name()), Some(memory));
+    }
+}
+
+#[test]
+fn shuffled_pages_are_pages_of_another_window_under_the_own_text() {
+    let config = tiny();
+    let (windows, ..) = windows(&config);
+    let request = SampleRequest {
+        chunks: 3,
+        index: 4,
+        ..SampleRequest::default()
+    };
+    let (own, mixed) = (
+        windows.sample(&request),
+        windows.remembering(&request, Memory::ShuffledPages),
+    );
+    let pages = windows.sample(&SampleRequest {
+        index: 4 ^ OTHER,
+        ..request
+    });
+    assert_ne!(own.start, pages.start);
+    for ((mixed, own), page) in mixed.chunks.iter().zip(&own.chunks).zip(&pages.chunks) {
+        assert_eq!((&mixed.ids, mixed.form), (&own.ids, own.form));
+        assert_eq!(
+            (&mixed.pages, mixed.slots, &mixed.cells),
+            (&page.pages, page.slots, &page.cells)
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! The arithmetic of a training step, from the engine's own count.
+
+use crate::data::{Form, Sample, SampleKind};
+use folio_engine::config::Config;
+use folio_engine::cost::{align_page, decode_tokens, encode_page, fold_page, head};
+
+/// FLOPs of training on `sample`: the forward pass by [`folio_engine::cost`], and twice that for the backward pass, whether
+/// or not parts are frozen. The auxiliary heads are left out.
+pub fn training_flops(sample: &Sample, config: &Config) -> f64 {
+    3.0 * forward_flops(sample, config)
+}
+
+/// FLOPs of the forward pass over `sample` as training lays it out, with the head for the tokens that are learnt.
+pub fn forward_flops(sample: &Sample, config: &Config) -> f64 {
+    let (Some(fold), text) = (&config.fold, &config.text) else {
+        return 0.0;
+    };
+    let mut flops = 0.0;
+    // What later pieces see, and what a folded context would hold.
+    let (mut memory, mut held) = (0, 0);
+    if sample.kind.starts_with_bos() {
+        flops += decode_tokens(text, 0, 1);
+        (memory, held) = (1, 1);
+    }
+    for chunk in &sample.chunks {
+        let (n, slots) = (chunk.ids.len(), chunk.slots);
+        if sample.kind == SampleKind::Read {
+            flops += encode_page(&fold.vision, slots) + align_page(fold, text, slots);
+            continue;
+        }
+        if chunk.learn && chunk.form.has_text() {
+            flops += n as f64 * head(text);
+        }
+        let read = |memory: usize| decode_tokens(text, memory, n);
+        match chunk.form {
+            Form::Page => flops += fold_page(fold, text, memory, 0, slots),
+            Form::PageText => flops += fold_page(fold, text, memory, 0, slots) + read(memory + slots),
+            Form::Folded => flops += read(memory) + fold_page(fold, text, memory, n, slots),
+            Form::Open | Form::Raw | Form::Kept | Form::Window | Form::Dropped => flops += read(memory),
+        }
+        match chunk.form {
+            Form::Page | Form::Folded => memory += slots,
+            Form::PageText => memory += slots + n,
+            Form::Raw | Form::Kept | Form::Window => memory += n,
+            Form::Open | Form::Dropped => {}
+        }
+        held += if matches!(chunk.form, Form::Raw) { n } else { slots };
+        if chunk.form == Form::Window {
+            memory = memory.min(held);
+        }
+    }
+    flops
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data::{ChunkSample, Memory};
+    use folio_engine::config::preset;
+
+    fn sample(kind: SampleKind) -> Sample {
+        let chunk = |n: usize, slots| ChunkSample {
+            ids: vec![5; n],
+            pages: Vec::new(),
+            slots,
+            text: String::new(),
+            cells: Vec::new(),
+            patch_tokens: Vec::new(),
+            form: Form::Page,
+            learn: true,
+        };
+        Sample {
+            kind,
+            document: 0,
+            start: 0,
+            chunks: vec![chunk(100, 20), chunk(90, 25), chunk(10, 3)],
+        }
+        .shaped(kind)
+    }
+
+    #[test]
+    fn every_layout_is_counted_by_hand() {
+        let config = preset("folio-nano").unwrap();
+        let (text, fold) = (&config.text, config.fold.as_ref().unwrap());
+        let flops = |kind, memory| forward_flops(&sample(kind).remembering(memory), &config);
+        let run = |memory, n| decode_tokens(text, memory, n);
+        let heads = 200.0 * head(text);
+        let page = |memory, n, slots| fold_page(fold, text, memory, n, slots);
+        let folded = run(0, 1) + run(1, 100) + page(1, 100, 20) + run(21, 90) + page(21, 90, 25) + run(46, 10) + heads;
+        assert_eq!(flops(SampleKind::Olm, Memory::Vision), folded);
+        let full = run(0, 1) + run(1, 100) + run(101, 90) + run(191, 10) + heads;
+        assert!((flops(SampleKind::Olm, Memory::Full) - full).abs() < 1.0);
+        let window = run(0, 1) + run(1, 100) + run(21, 90) + run(46, 10) + heads;
+        assert!((flops(SampleKind::Olm, Memory::Window) - window).abs() < 1.0);
+        let none = run(0, 1) + run(1, 100) + run(1, 90) + run(1, 10) + heads;
+        assert!((flops(SampleKind::Ocr, Memory::None) - none).abs() < 1.0);
+        let ocr =
+            page(0, 0, 20) + run(20, 100) + page(120, 0, 25) + run(145, 90) + page(235, 0, 3) + run(238, 10) + heads;
+        assert!((flops(SampleKind::Ocr, Memory::Vision) - ocr).abs() < 1.0);
+        let read: f64 = [20, 25, 3]
+            .map(|n| encode_page(&fold.vision, n) + align_page(fold, text, n))
+            .iter()
+            .sum();
+        assert!((flops(SampleKind::Read, Memory::Vision) - read).abs() < 1.0);
+        assert_eq!(training_flops(&sample(SampleKind::Olm), &config), 3.0 * folded);
+    }
+}
