@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use super::{AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig};
+use crate::gguf::{Gguf, is_gguf};
 use crate::{Error, Result};
 use serde_json::Value;
 use std::path::Path;
@@ -10,11 +11,14 @@ use std::path::Path;
 const MAX_BYTES: u64 = 16 << 20;
 
 impl Config {
-    /// Reads and checks `dir/config.json`.
+    /// Reads and checks `dir/config.json`; of a GGUF file, its metadata.
     ///
     /// # Errors
     /// The file cannot be read, is not JSON, lacks a key, or contradicts itself.
     pub fn load(dir: &Path) -> Result<Self> {
+        if is_gguf(dir) {
+            return Self::from_gguf(&Gguf::open(dir)?);
+        }
         let path = dir.join("config.json");
         let size = std::fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?.len();
         let place = path.display().to_string();

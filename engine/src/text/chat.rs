@@ -1,6 +1,8 @@
 //! Chat templates (Jinja, as in `tokenizer_config.json`).
 
 use super::chat_split;
+use super::gguf::tokenizer_config;
+use crate::gguf::{Gguf, is_gguf};
 use crate::{Error, Result};
 use minijinja::value::Kwargs;
 use minijinja::{Environment, ErrorKind, Value};
@@ -63,12 +65,17 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// The template of the model in `dir`: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a
+    /// The template of the model in `dir`, a folder or a GGUF file: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a
     /// string, or a list with a "default"), else a plain one ([`Self::plain`]).
     ///
     /// # Errors
     /// A file that cannot be read, is not JSON, or holds a template that is not valid Jinja.
     pub fn load(dir: &Path) -> Result<Self> {
+        if is_gguf(dir) {
+            let gguf = Gguf::open(dir)?;
+            let config = tokenizer_config(&gguf)?;
+            return Self::of_config(&config, format!("{}: tokenizer.chat_template", gguf.place()));
+        }
         let config_path = dir.join("tokenizer_config.json");
         let config_place = config_path.display().to_string();
         let config = match read(&config_path)? {
@@ -77,12 +84,16 @@ impl ChatTemplate {
             }
             None => Json::Null,
         };
-        let tokens = tokens(&config);
         let jinja_path = dir.join("chat_template.jinja");
         if let Some(source) = read(&jinja_path)? {
-            return Self::new(source, tokens, jinja_path.display().to_string());
+            return Self::new(source, tokens(&config), jinja_path.display().to_string());
         }
-        let place = format!("{config_place}: chat_template");
+        Self::of_config(&config, format!("{config_place}: chat_template"))
+    }
+
+    /// The template in a `tokenizer_config.json`.
+    fn of_config(config: &Json, place: String) -> Result<Self> {
+        let tokens = tokens(config);
         match config.get("chat_template") {
             None | Some(Json::Null) => Ok(Self::plain()),
             Some(Json::String(source)) => Self::new(source.clone(), tokens, place),
