@@ -8,8 +8,6 @@ mod cursor;
 mod lookup;
 mod open;
 mod table;
-#[cfg(test)]
-mod tests;
 mod types;
 mod value;
 
