@@ -11,10 +11,14 @@ impl Checkpoint {
     /// Opens a GGUF file.
     pub(super) fn open_gguf(path: &Path) -> Result<Self> {
         let (gguf, map) = Gguf::map(path)?;
+        Self::of_gguf(&gguf, Source::Mapped(map))
+    }
+
+    /// The tensors of `gguf`, which lie in `source`.
+    pub(super) fn of_gguf(gguf: &Gguf, source: Source) -> Result<Self> {
         let mut checkpoint = Self::empty(gguf.place().to_owned());
         checkpoint.plan = "its metadata";
-        let entries = entries(&gguf)?;
-        checkpoint.add(Source::Mapped(map), entries, gguf.place())?;
+        checkpoint.add(source, entries(gguf)?, gguf.place())?;
         Ok(checkpoint)
     }
 }

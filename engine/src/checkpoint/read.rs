@@ -2,7 +2,7 @@
 
 use super::header::{self, Entry, one_line};
 use super::{INDEX, PieceFile, SINGLE, tensors, text_prefix};
-use crate::gguf::is_gguf;
+use crate::gguf::{Gguf, is_gguf, is_gguf_bytes};
 use crate::{Error, Result, config::Config};
 use memmap2::Mmap;
 use std::borrow::Cow;
@@ -69,11 +69,15 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// A checkpoint from the bytes of one safetensors file; `place` names it in errors.
+    /// A checkpoint from the bytes of one safetensors or GGUF file; `place` names it in errors.
     ///
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_bytes(bytes: Vec<u8>, place: &str) -> Result<Self> {
+        if is_gguf_bytes(&bytes) {
+            let gguf = Gguf::parse(&bytes, bytes.len() as u64, place)?;
+            return Self::of_gguf(&gguf, Source::Owned(bytes));
+        }
         let mut checkpoint = Self::empty(place.to_owned());
         let entries = header::parse(&bytes, 0, place)?;
         checkpoint.add(Source::Owned(bytes), entries, place)?;

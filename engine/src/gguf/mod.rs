@@ -12,6 +12,7 @@ mod types;
 mod value;
 
 pub use open::is_gguf;
+pub(crate) use open::is_gguf_bytes;
 pub(crate) use table::TensorInfo;
 pub(crate) use types::GgmlType;
 

@@ -27,6 +27,11 @@ pub fn is_gguf(path: &Path) -> bool {
             .is_ok_and(|()| magic == MAGIC)
 }
 
+/// Whether `bytes` start as GGUF files do.
+pub(crate) fn is_gguf_bytes(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+}
+
 impl Gguf {
     /// Opens `path`.
     ///

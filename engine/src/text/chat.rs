@@ -72,9 +72,7 @@ impl ChatTemplate {
     /// A file that cannot be read, is not JSON, or holds a template that is not valid Jinja.
     pub fn load(dir: &Path) -> Result<Self> {
         if is_gguf(dir) {
-            let gguf = Gguf::open(dir)?;
-            let config = tokenizer_config(&gguf)?;
-            return Self::of_config(&config, format!("{}: tokenizer.chat_template", gguf.place()));
+            return Self::from_gguf(&Gguf::open(dir)?);
         }
         let config_path = dir.join("tokenizer_config.json");
         let config_place = config_path.display().to_string();
@@ -89,6 +87,15 @@ impl ChatTemplate {
             return Self::new(source, tokens(&config), jinja_path.display().to_string());
         }
         Self::of_config(&config, format!("{config_place}: chat_template"))
+    }
+
+    /// The template of a GGUF file, or the plain one.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
+        let config = tokenizer_config(gguf)?;
+        Self::of_config(&config, format!("{}: tokenizer.chat_template", gguf.place()))
     }
 
     /// The template in a `tokenizer_config.json`.

@@ -41,9 +41,7 @@ impl Tokenizer {
     /// A file that is missing or not a tokenizer.
     pub fn load(dir: &Path) -> Result<Self> {
         if is_gguf(dir) {
-            let gguf = Gguf::open(dir)?;
-            let tokenizer = Self::from_bytes(&gguf_json(&gguf)?, gguf.place())?;
-            return Ok(tokenizer.adding_bos(adds_bos(&gguf_config(&gguf)?)));
+            return Self::from_gguf(&Gguf::open(dir)?);
         }
         let path = dir.join("tokenizer.json");
         let json = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
@@ -52,6 +50,15 @@ impl Tokenizer {
         let config = serde_json::from_slice(&config).unwrap_or_default();
         let tokenizer = Self::from_bytes(&json, &path.display().to_string())?;
         Ok(tokenizer.adding_bos(adds_bos(&config)))
+    }
+
+    /// The tokenizer of a GGUF file.
+    ///
+    /// # Errors
+    /// A tokenizer that is no byte-level BPE or cuts words in an unknown way; lists that do not fit together.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
+        let tokenizer = Self::from_bytes(&gguf_json(gguf)?, gguf.place())?;
+        Ok(tokenizer.adding_bos(adds_bos(&gguf_config(gguf)?)))
     }
 
     /// Parses the content of a `tokenizer.json`; `place` names it in errors.
