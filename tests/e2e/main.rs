@@ -7,6 +7,7 @@ mod common;
 mod convert;
 mod edges;
 mod generate;
+mod gguf;
 mod other_commands;
 mod score;
 mod sessions;

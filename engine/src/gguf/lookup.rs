@@ -12,7 +12,6 @@ impl Gguf {
         Error::invalid(&self.place, format!("metadata key {key} {what}"))
     }
 
-
     /// A string, if there.
     pub(crate) fn text(&self, key: &str) -> Result<Option<&str>> {
         match self.metadata.get(key) {

@@ -47,10 +47,22 @@ fn versions_and_counts_are_bounded() {
     for (at, bytes, what) in [
         (4, &1u32.to_le_bytes()[..], "version 1: 2 and 3 can be read"),
         (4, &3u32.to_be_bytes()[..], "big-endian"),
-        (8, &u64::MAX.to_le_bytes()[..], "the number of tensors is 18446744073709551615"),
-        (16, &u64::MAX.to_le_bytes()[..], "the number of metadata keys is 18446744073709551615"),
+        (
+            8,
+            &u64::MAX.to_le_bytes()[..],
+            "the number of tensors is 18446744073709551615",
+        ),
+        (
+            16,
+            &u64::MAX.to_le_bytes()[..],
+            "the number of metadata keys is 18446744073709551615",
+        ),
         // The first key's length.
-        (24, &(u64::MAX - 7).to_le_bytes()[..], "metadata key 0 takes 18446744073709551608 bytes"),
+        (
+            24,
+            &(u64::MAX - 7).to_le_bytes()[..],
+            "metadata key 0 takes 18446744073709551608 bytes",
+        ),
     ] {
         let (_dir, path) = with(at, bytes);
         says(Gguf::open(&path), &["model.bin", what]);
@@ -70,9 +82,15 @@ fn hostile_metadata_is_refused() {
         deep.extend(1u64.to_le_bytes());
     }
     for (value, what) in [
-        (array(8, u64::MAX, &[]), "the number of items of k is 18446744073709551615"),
+        (
+            array(8, u64::MAX, &[]),
+            "the number of items of k is 18446744073709551615",
+        ),
         (array(0, 1 << 40, &[]), "the number of items of k is 1099511627776"),
-        (array(8, 1, &u64::MAX.to_le_bytes()), "an item of k takes 18446744073709551615 bytes"),
+        (
+            array(8, 1, &u64::MAX.to_le_bytes()),
+            "an item of k takes 18446744073709551615 bytes",
+        ),
         (array(77, 1, &[]), "k is of type 77"),
         (Some(Meta::Raw(13, vec![])), "k is of type 13"),
         (Some(Meta::Raw(9, deep)), "arrays within arrays"),
@@ -118,18 +136,38 @@ fn hostile_tensors_are_refused() {
 #[test]
 fn models_that_cannot_be_run_are_told_by_name() {
     for (key, value, what) in [
-        ("general.architecture", Some(Meta::from("mamba")), "\"mamba\": \"llama\""),
+        (
+            "general.architecture",
+            Some(Meta::from("mamba")),
+            "\"mamba\": \"llama\"",
+        ),
         ("general.architecture", None, "is missing"),
         ("llama.block_count", None, "is missing"),
         ("llama.block_count", Some(Meta::from("two")), "must be a whole number"),
-        ("llama.attention.head_count_kv", Some(Meta::I32s(vec![2, 2])), "one value for all layers"),
-        ("llama.rope.scaling.type", Some(Meta::from("yarn")), "\"yarn\": only unscaled"),
+        (
+            "llama.attention.head_count_kv",
+            Some(Meta::I32s(vec![2, 2])),
+            "one value for all layers",
+        ),
+        (
+            "llama.rope.scaling.type",
+            Some(Meta::from("yarn")),
+            "\"yarn\": only unscaled",
+        ),
         ("llama.expert_count", Some(Meta::U32(8)), "is 8: this variant"),
-        ("llama.rope.dimension_count", Some(Meta::U32(8)), "is 8: only that of a head"),
+        (
+            "llama.rope.dimension_count",
+            Some(Meta::U32(8)),
+            "is 8: only that of a head",
+        ),
         ("split.count", Some(Meta::U32(3)), "one of 3 parts"),
         ("tokenizer.ggml.eos_token_id", None, "is missing"),
         ("llama.attention.key_length", Some(Meta::U32(15)), "head_dim is 15"),
-        ("llama.context_length", Some(Meta::U32(0)), "max_position_embeddings is 0"),
+        (
+            "llama.context_length",
+            Some(Meta::U32(0)),
+            "max_position_embeddings is 0",
+        ),
     ] {
         let mut file = file(TextModelType::Llama, true);
         file.set("llama.attention.value_length", None);
@@ -140,17 +178,27 @@ fn models_that_cannot_be_run_are_told_by_name() {
     let path_of = |name: &str, kind: u32| {
         let mut file = file(TextModelType::Llama, true);
         let last = file.tensors.last().expect("tensors").clone();
-        file.tensors.push(Tensor { name: name.into(), kind, ..last });
+        file.tensors.push(Tensor {
+            name: name.into(),
+            kind,
+            ..last
+        });
         put(&file)
     };
     let (_dir, path) = path_of("rope_freqs.weight", 0);
     says(Config::load(&path), &["rope_freqs.weight"]);
     let (_dir, path) = path_of("blk.0.ffn_gate_exps.weight", 0);
-    says(use_all(&path), &["blk.0.ffn_gate_exps.weight is not part of the model that its metadata describes"]);
+    says(
+        use_all(&path),
+        &["blk.0.ffn_gate_exps.weight is not part of the model that its metadata describes"],
+    );
     // A type that cannot be read: told when the tensor is wanted.
     let mut file = file(TextModelType::Llama, true);
     file.tensors[0].kind = 13;
-    says(use_all(&put(&file).1), &["model.embed_tokens.weight is stored as Q5_K (type 13)", "can be read"]);
+    says(
+        use_all(&put(&file).1),
+        &["model.embed_tokens.weight is stored as Q5_K (type 13)", "can be read"],
+    );
 }
 
 proptest! {

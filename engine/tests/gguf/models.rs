@@ -35,8 +35,15 @@ pub fn config(model_type: TextModelType, tied: bool) -> Config {
 
 /// The values of a tensor under its Hugging Face name and in Hugging Face's order: a function of name and place.
 pub fn values(spec: &TensorSpec) -> Vec<f32> {
-    let seed: u32 = spec.name.bytes().fold(7, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
-    let base = if spec.shape.len() == 1 && spec.name.contains("norm") { 1.0 } else { 0.0 };
+    let seed: u32 = spec
+        .name
+        .bytes()
+        .fold(7, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
+    let base = if spec.shape.len() == 1 && spec.name.contains("norm") {
+        1.0
+    } else {
+        0.0
+    };
     (0..spec.elements() as u32)
         .map(|i| base + ((i ^ seed).wrapping_mul(2_654_435_761) >> 20) as f32 / 8192.0 - 0.25)
         .collect()

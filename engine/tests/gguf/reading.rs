@@ -49,7 +49,12 @@ fn every_type_is_read_in_rows_of_any_order() {
     q4_k.resize(144, 0x66);
     for (code, stored, bytes, right) in [
         (1, StoredType::F16, half.to_vec(), vec![0.5]),
-        (30, StoredType::BF16, bf16::from_f32(-3.0).to_le_bytes().to_vec(), vec![-3.0]),
+        (
+            30,
+            StoredType::BF16,
+            bf16::from_f32(-3.0).to_le_bytes().to_vec(),
+            vec![-3.0],
+        ),
         (2, StoredType::Q4_0, block(&[&half], 0x99, 18), vec![0.5; 32]),
         (3, StoredType::Q4_1, block(&[&half, &quarter], 0x44, 20), vec![2.25; 32]),
         // The fifth bit of all values is set: 16 + 3 − 16.
@@ -78,15 +83,26 @@ fn every_type_is_read_in_rows_of_any_order() {
             tensor.dims = spec.shape.iter().rev().map(|n| *n as u64).collect();
             let whole = spec.is_matrix() && spec.columns().is_multiple_of(right.len());
             tensor.kind = if whole { code } else { 0 };
-            tensor.data = if whole { blocks(spec.elements()) } else { vec![0; 4 * spec.elements()] };
+            tensor.data = if whole {
+                blocks(spec.elements())
+            } else {
+                vec![0; 4 * spec.elements()]
+            };
         }
         let (_dir, path) = put(&file);
         let checkpoint = Checkpoint::open(&path).expect("open");
         checkpoint.check(&Config::load(&path).expect("config")).expect("check");
-        let spec = specs.iter().find(|spec| spec.name.ends_with("0.self_attn.k_proj.weight")).expect("k_proj");
+        let spec = specs
+            .iter()
+            .find(|spec| spec.name.ends_with("0.self_attn.k_proj.weight"))
+            .expect("k_proj");
         assert_eq!(checkpoint.stored_type(spec).expect("type"), stored);
         let all = checkpoint.read_f32(spec).expect("read");
-        assert!(all.chunks(right.len()).all(|values| values == right), "{stored}: {:?}", &all[..8]);
+        assert!(
+            all.chunks(right.len()).all(|values| values == right),
+            "{stored}: {:?}",
+            &all[..8]
+        );
         assert_eq!(all.len(), spec.elements());
     }
 }
@@ -95,21 +111,33 @@ fn every_type_is_read_in_rows_of_any_order() {
 fn a_file_becomes_a_folder() {
     let (dir, path) = put(&file(TextModelType::Llama, true));
     let to = dir.path().join("folder");
-    convert(&path, &to, StoredType::F32, &mut |_| true).expect("convert").expect("not stopped");
+    convert(&path, &to, StoredType::F32, &mut |_| true)
+        .expect("convert")
+        .expect("not stopped");
     let found = Config::load(&to).expect("config");
     assert_eq!(found, Config::load(&path).expect("config"));
     let (a, b) = (Checkpoint::open(&path).expect("a"), Checkpoint::open(&to).expect("b"));
     for spec in tensors(&found) {
-        assert_eq!(a.read_f32(&spec).expect("a"), b.read_f32(&spec).expect("b"), "{}", spec.name);
+        assert_eq!(
+            a.read_f32(&spec).expect("a"),
+            b.read_f32(&spec).expect("b"),
+            "{}",
+            spec.name
+        );
     }
     let tokenizers = [&path, &to].map(|place| folio_engine::text::Tokenizer::load(place).expect("tokenizer"));
     for tokenizer in &tokenizers {
-        assert_eq!(tokenizer.encode("hello, 123 world").expect("ids"), tokenizers[0].encode("hello, 123 world").expect("ids"));
+        assert_eq!(
+            tokenizer.encode("hello, 123 world").expect("ids"),
+            tokenizers[0].encode("hello, 123 world").expect("ids")
+        );
         assert!(!tokenizer.adds_bos());
     }
     let says = |place| {
         let template = folio_engine::text::ChatTemplate::load(place).expect("template");
-        template.render(&[folio_engine::text::Message::new("user", "Hi")], true).expect("render")
+        template
+            .render(&[folio_engine::text::Message::new("user", "Hi")], true)
+            .expect("render")
     };
     assert_eq!(says(&path), says(&to));
 }

@@ -15,7 +15,9 @@ fn tokens_are_merged_and_special_ones_told_apart() {
     assert_eq!(ids[0], 262, "hello is one token: {ids:?}");
     assert!(!ids.contains(&2), "a text's <|im_end|> is plain text: {ids:?}");
     assert_eq!(tokenizer.decode(&ids), text);
-    let marked = tokenizer.encode_with_special("<|im_start|>hello<|im_end|>").expect("ids");
+    let marked = tokenizer
+        .encode_with_special("<|im_start|>hello<|im_end|>")
+        .expect("ids");
     assert_eq!(marked, [1, 262, 2]);
     assert!(tokenizer.is_special(0) && tokenizer.is_special(2) && !tokenizer.is_special(3));
     assert_eq!(tokenizer.vocab_size(), super::models::VOCAB);
@@ -43,12 +45,7 @@ fn words_are_cut_as_the_file_says() {
         let tokenizer = Tokenizer::load(&path).expect("tokenizer");
         tokenizer.encode(text).expect("ids").len()
     };
-    for (pre, digits, marks) in [
-        ("gpt-2", 1, 2),
-        ("smollm", 4, 2),
-        ("llama-bpe", 2, 1),
-        ("qwen2", 4, 1),
-    ] {
+    for (pre, digits, marks) in [("gpt-2", 1, 2), ("smollm", 4, 2), ("llama-bpe", 2, 1), ("qwen2", 4, 1)] {
         assert_eq!((cut(pre, "1234"), cut(pre, "!?\n")), (digits, marks), "{pre}");
     }
 }
@@ -65,7 +62,11 @@ fn whether_a_text_starts_with_bos_is_what_the_file_says() {
         file.set("tokenizer.ggml.pre", Some(Meta::from(pre)));
         file.set("tokenizer.ggml.add_bos_token", key.map(Meta::Bool));
         let (_dir, path) = put(&file);
-        assert_eq!(Tokenizer::load(&path).expect("tokenizer").adds_bos(), right, "{pre}, {key:?}");
+        assert_eq!(
+            Tokenizer::load(&path).expect("tokenizer").adds_bos(),
+            right,
+            "{pre}, {key:?}"
+        );
     }
 }
 
@@ -79,10 +80,18 @@ fn the_chat_template_is_the_files() {
         template.render(&chat, true).expect("render"),
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     );
-    file.set("tokenizer.chat_template", Some(Meta::Text(format!("{{{{ eos_token }}}}{TEMPLATE}"))));
+    file.set(
+        "tokenizer.chat_template",
+        Some(Meta::Text(format!("{{{{ eos_token }}}}{TEMPLATE}"))),
+    );
     let (_dir, path) = put(&file);
     let template = ChatTemplate::load(&path).expect("template");
-    assert!(template.render(&chat, false).expect("render").starts_with("<|im_end|><|im_start|>"));
+    assert!(
+        template
+            .render(&chat, false)
+            .expect("render")
+            .starts_with("<|im_end|><|im_start|>")
+    );
     file.set("tokenizer.chat_template", None);
     let (_dir, path) = put(&file);
     assert!(ChatTemplate::load(&path).expect("template").is_plain());
@@ -95,9 +104,17 @@ fn the_chat_template_is_the_files() {
 fn tokenizers_that_cannot_be_read_are_told_by_name() {
     let texts = |list: &[&str]| Some(Meta::Texts(list.iter().map(|s| (*s).to_owned()).collect()));
     for (key, value, what) in [
-        ("tokenizer.ggml.model", Some(Meta::from("llama")), "\"llama\": only byte-level BPE"),
+        (
+            "tokenizer.ggml.model",
+            Some(Meta::from("llama")),
+            "\"llama\": only byte-level BPE",
+        ),
         ("tokenizer.ggml.model", None, "tokenizer.ggml.model is \"missing\""),
-        ("tokenizer.ggml.pre", Some(Meta::from("gemma9")), "\"gemma9\": known are gpt-2"),
+        (
+            "tokenizer.ggml.pre",
+            Some(Meta::from("gemma9")),
+            "\"gemma9\": known are gpt-2",
+        ),
         ("tokenizer.ggml.tokens", None, "holds no tokenizer"),
         ("tokenizer.ggml.tokens", texts(&[]), "holds no tokenizer"),
         ("tokenizer.ggml.tokens", texts(&["a", "a"]), "has"),
