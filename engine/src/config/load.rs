@@ -165,8 +165,8 @@ fn refuse_variants(keys: &Keys<'_>, model_type: TextModelType) -> Result<()> {
         return Err(keys.wrong("hidden_act", keys.get("hidden_act"), "\"silu\""));
     }
     let off: &[&str] = match model_type {
-        TextModelType::Qwen2 => &["use_sliding_window", "mlp_bias"],
-        _ => &["use_sliding_window", "mlp_bias", "attention_bias"],
+        TextModelType::Qwen2 => &["use_sliding_window", "mlp_bias", "rope_interleaved"],
+        _ => &["use_sliding_window", "mlp_bias", "attention_bias", "rope_interleaved"],
     };
     for key in off {
         if keys.flag_or(key, false)? {
