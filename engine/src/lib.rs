@@ -9,6 +9,7 @@ pub mod config;
 pub mod context;
 pub mod cost;
 mod error;
+pub mod gguf;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 #[cfg(feature = "burn")]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use folio_engine::config::Config;
+use folio_engine::gguf::is_gguf;
 use folio_engine::page::FontStack;
 use folio_engine::runner::Runner;
 use folio_engine::session;
@@ -16,7 +17,7 @@ use crate::progress;
 // Options of every command that runs a model. (No doc comment: clap would make it the command's help.)
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct ModelArgs {
-    /// Model folder in Hugging Face layout; without it $FOLIO_MODEL or the bundled folio-nano.
+    /// Model folder in Hugging Face layout, or a GGUF file; without it $FOLIO_MODEL or the bundled folio-nano.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// Where to compute.
@@ -43,8 +44,9 @@ pub(crate) enum Device {
     Cuda,
 }
 
-/// Everything that a model folder gives but the weights.
+/// Everything that a model gives but the weights.
 pub(crate) struct Model {
+    /// The folder, or the GGUF file.
     pub(crate) dir: PathBuf,
     pub(crate) config: Config,
     pub(crate) tokenizer: Arc<Tokenizer>,
@@ -205,7 +207,7 @@ mod device {
     }
 }
 
-/// The model folder: the given one, $FOLIO_MODEL, or the bundled one.
+/// The model folder or GGUF file: the given one, $FOLIO_MODEL, or the bundled one.
 pub(crate) fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let named = given.map(Path::to_owned).or_else(|| {
         let env = std::env::var_os("FOLIO_MODEL").filter(|v| !v.is_empty());
@@ -215,7 +217,10 @@ pub(crate) fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         let shown = dir.display();
         return match std::fs::metadata(&dir) {
             Ok(meta) if meta.is_dir() => Ok(dir),
-            Ok(_) => bail!("{shown}: a model is a folder with config.json, tokenizer.json and model.safetensors"),
+            Ok(_) if is_gguf(&dir) => Ok(dir),
+            Ok(_) => bail!(
+                "{shown}: a model is a folder with config.json, tokenizer.json and model.safetensors, or a GGUF file"
+            ),
             Err(e) => Err(e).with_context(|| format!("cannot open the model folder {shown}")),
         };
     }

@@ -83,6 +83,10 @@ pub(crate) fn defaults(dir: &Path) -> anyhow::Result<Sampling> {
     }
     let path = dir.join("generation_config.json");
     let off = Sampling::default();
+    // A GGUF file says nothing of sampling.
+    if dir.is_file() {
+        return Ok(off);
+    }
     let json = match std::fs::read(&path) {
         Ok(json) => json,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(off),

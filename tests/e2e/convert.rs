@@ -78,7 +78,7 @@ fn wrong_uses_are_told_in_a_line_and_leave_nothing() {
     place.fails(
         &["convert", "--model", "m.gguf", "--out", "o"],
         1,
-        "GGUF files is not part of folio yet",
+        "m.gguf: is truncated or damaged at byte 8",
     );
     place.fails(
         &["convert", "--model", "full/x", "--out", "o"],

@@ -4,6 +4,8 @@ use super::read::Checkpoint;
 use super::write::{SHARD_BYTES, write_stored};
 use super::{AtomicFile, StoredType, TensorSpec, folder::NewFolder, tensors};
 use crate::config::Config;
+use crate::gguf::{Gguf, is_gguf};
+use crate::text::{tokenizer_config, tokenizer_json};
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -30,7 +32,7 @@ const WEIGHTS: [&str; 8] = ["safetensors", "bin", "pt", "pth", "gguf", "onnx", "
 /// Writes the model of the folder `from` (plain or quantised) to the new folder `to`, its weights stored as `stored`; which
 /// tensor gets which type then, [`StoredType::of`] says. `config.json` gets or loses its `quantization_config`; the
 /// tokenizer and all other files of the folder itself are copied, but no other weights and no hidden files. `to` appears
-/// whole or not at all.
+/// whole or not at all. Of a GGUF file, configuration and tokenizer are written as a folder has them.
 ///
 /// `go_on` hears the share of values written, 0 to 1; when it says no, nothing is left and the result is `None`.
 ///
@@ -49,10 +51,16 @@ pub fn convert(
     let specs = tensors(&config);
 
     let folder = NewFolder::create(to)?;
-    copy_others(from, folder.path())?;
-    let mut file = AtomicFile::create(&folder.path().join("config.json"))?;
-    file.write(config_json(&from.join("config.json"), stored)?.as_bytes())?;
-    file.commit()?;
+    let root = if is_gguf(from) {
+        write_tokenizer(&Gguf::open(from)?, folder.path())?;
+        config.to_json().into_bytes()
+    } else {
+        copy_others(from, folder.path())?;
+        let path = from.join("config.json");
+        std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?
+    };
+    let root = config_json(&root, from, stored)?;
+    put(&folder.path().join("config.json"), root.as_bytes())?;
 
     let total: usize = specs.iter().map(TensorSpec::elements).sum();
     let (mut done, mut stopped) = (0, false);
@@ -89,17 +97,20 @@ pub fn convert(
 }
 
 /// The source's `config.json`, every key of it, with what is said there about how weights are stored brought up to date.
-fn config_json(path: &Path, stored: StoredType) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-    let mut root: Value = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::invalid(path.display().to_string(), format!("is not valid JSON: {e}")))?;
+fn config_json(bytes: &[u8], from: &Path, stored: StoredType) -> Result<String> {
+    let mut root: Value = serde_json::from_slice(bytes).map_err(|e| {
+        Error::invalid(
+            from.display().to_string(),
+            format!("config.json is not valid JSON: {e}"),
+        )
+    })?;
     if let Some(root) = root.as_object_mut() {
         root.remove("quantization_config");
         let float = match stored {
             StoredType::F32 => Some("float32"),
             StoredType::F16 => Some("float16"),
             StoredType::BF16 => Some("bfloat16"),
-            StoredType::Q8_0 | StoredType::Q4_0 => {
+            _ => {
                 let method = json!({ "quant_method": stored.name() });
                 root.insert("quantization_config".into(), method);
                 None
@@ -112,6 +123,19 @@ fn config_json(path: &Path, stored: StoredType) -> Result<String> {
         }
     }
     Ok(format!("{root:#}\n"))
+}
+
+/// The tokenizer of a GGUF file as the files of a folder.
+fn write_tokenizer(gguf: &Gguf, to: &Path) -> Result<()> {
+    put(&to.join("tokenizer.json"), &tokenizer_json(gguf)?)?;
+    let config = format!("{:#}\n", tokenizer_config(gguf)?);
+    put(&to.join("tokenizer_config.json"), config.as_bytes())
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.write(bytes)?;
+    file.commit()
 }
 
 /// Copies the files beside the weights.

@@ -43,7 +43,12 @@ impl<'a> TensorWriter<'a> {
                 "tensor {name}: {n} values are no whole blocks of {size}"
             )));
         }
-        let bytes = encode(values, self.stored);
+        let Some(bytes) = encode(values, self.stored) else {
+            let (name, stored) = (&self.spec.name, self.stored);
+            return Err(Error::Argument(format!(
+                "tensor {name}: {stored} can be read but not written"
+            )));
+        };
         // What was finite and is no more was too large.
         if let Some((block, _)) = self.stored.not_finite(&bytes) {
             let block = values[block * size..].iter().take(size);
@@ -67,8 +72,9 @@ impl<'a> TensorWriter<'a> {
     }
 }
 
-fn encode(values: &[f32], stored: StoredType) -> Vec<u8> {
-    match stored {
+/// The bytes of `values`; `None` for types that are only read.
+fn encode(values: &[f32], stored: StoredType) -> Option<Vec<u8>> {
+    Some(match stored {
         StoredType::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         StoredType::F16 => {
             let mut narrow = vec![f16::ZERO; values.len()];
@@ -82,7 +88,8 @@ fn encode(values: &[f32], stored: StoredType) -> Vec<u8> {
         }
         StoredType::Q8_0 => blocks(values, q8_0::quantise),
         StoredType::Q4_0 => blocks(values, q4_0::quantise),
-    }
+        StoredType::Q4_1 | StoredType::Q5_0 | StoredType::Q4K | StoredType::Q6K => return None,
+    })
 }
 
 fn blocks<const N: usize>(values: &[f32], quantise: fn(&[f32; VALUES]) -> [u8; N]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! The header of a safetensors file: checked against the file's length before anything else is believed.
 
+use super::StoredType;
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, Metadata};
 use std::ops::Range;
@@ -12,12 +13,23 @@ pub(super) const MAX_HEADER: u64 = 32 << 20;
 pub(super) struct Entry {
     /// Which of the checkpoint's files holds it.
     pub(super) file: usize,
-    /// Storage type.
-    pub(super) dtype: Dtype,
+    /// What the file says of its type.
+    pub(super) dtype: Declared,
     /// Shape, outermost first.
     pub(super) shape: Vec<usize>,
     /// Its bytes in the file.
     pub(super) range: Range<usize>,
+    /// The width of heads whose rows lie in another order in the file; see [`super::gguf`].
+    pub(super) interleaved: Option<usize>,
+}
+
+/// A storage type as a file declares it.
+#[derive(Debug, Clone)]
+pub(super) enum Declared {
+    /// In safetensors: blocks are bytes there.
+    Safetensors(Dtype),
+    /// In GGUF: the type, or the name of one that cannot be read.
+    Gguf(Result<StoredType, String>),
 }
 
 /// Bytes that tell the header's length.
@@ -81,9 +93,10 @@ pub(super) fn entries(header: &[u8], size: u64, file: usize, place: &str) -> Res
         let (from, to) = info.data_offsets;
         let entry = Entry {
             file,
-            dtype: info.dtype,
+            dtype: Declared::Safetensors(info.dtype),
             shape: info.shape.clone(),
             range: start + from..start + to,
+            interleaved: None,
         };
         (name, entry)
     };

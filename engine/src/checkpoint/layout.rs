@@ -48,7 +48,7 @@ fn alignment(stored: StoredType) -> usize {
     match stored {
         StoredType::F32 => 4,
         StoredType::F16 | StoredType::BF16 => 2,
-        StoredType::Q8_0 | StoredType::Q4_0 => 1,
+        _ => 1,
     }
 }
 
@@ -84,7 +84,7 @@ fn dtype(stored: StoredType) -> Dtype {
         StoredType::F32 => Dtype::F32,
         StoredType::F16 => Dtype::F16,
         StoredType::BF16 => Dtype::BF16,
-        StoredType::Q8_0 | StoredType::Q4_0 => Dtype::U8,
+        _ => Dtype::U8,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::header::{self, Entry, one_line};
 use super::{INDEX, PieceFile, SINGLE, tensors, text_prefix};
+use crate::gguf::{Gguf, is_gguf, is_gguf_bytes};
 use crate::{Error, Result, config::Config};
 use memmap2::Mmap;
 use std::borrow::Cow;
@@ -15,6 +16,8 @@ pub struct Checkpoint {
     pub(super) place: String,
     pub(super) files: Vec<Source>,
     pub(super) tensors: HashMap<String, Entry>,
+    /// What says which tensors there should be.
+    pub(super) plan: &'static str,
 }
 
 #[derive(Debug)]
@@ -44,16 +47,19 @@ impl Source {
 }
 
 impl Checkpoint {
-    /// Whether `dir` has weights at all: `model.safetensors`, or the index of shards.
+    /// Whether `dir` has weights at all: `model.safetensors`, or the index of shards. A GGUF file has.
     pub fn is_in(dir: &Path) -> bool {
-        [SINGLE, INDEX].iter().any(|name| dir.join(name).exists())
+        is_gguf(dir) || [SINGLE, INDEX].iter().any(|name| dir.join(name).exists())
     }
 
-    /// Opens `model.safetensors` or the shards of `model.safetensors.index.json` in `dir`.
+    /// Opens `model.safetensors` or the shards of `model.safetensors.index.json` in `dir`; or `dir`, if that is a GGUF file.
     ///
     /// # Errors
     /// No such files, or files that are truncated, damaged, or disagree with their index.
     pub fn open(dir: &Path) -> Result<Self> {
+        if is_gguf(dir) {
+            return Self::open_gguf(dir);
+        }
         let index = dir.join(INDEX);
         if !dir.join(SINGLE).exists() && index.exists() {
             return Self::open_shards(dir, &index);
@@ -63,11 +69,15 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// A checkpoint from the bytes of one safetensors file; `place` names it in errors.
+    /// A checkpoint from the bytes of one safetensors or GGUF file; `place` names it in errors.
     ///
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_bytes(bytes: Vec<u8>, place: &str) -> Result<Self> {
+        if is_gguf_bytes(&bytes) {
+            let gguf = Gguf::parse(&bytes, bytes.len() as u64, place)?;
+            return Self::of_gguf(&gguf, Source::Owned(bytes));
+        }
         let mut checkpoint = Self::empty(place.to_owned());
         let entries = header::parse(&bytes, 0, place)?;
         checkpoint.add(Source::Owned(bytes), entries, place)?;
@@ -107,8 +117,9 @@ impl Checkpoint {
             None => Ok(()),
             Some(name) => {
                 let what = format!(
-                    "tensor {} is not part of the model that config.json describes",
-                    one_line(name)
+                    "tensor {} is not part of the model that {} describes",
+                    one_line(name),
+                    self.plan
                 );
                 Err(Error::invalid(&self.place, what))
             }
@@ -120,6 +131,7 @@ impl Checkpoint {
             place,
             files: Vec::new(),
             tensors: HashMap::new(),
+            plan: "config.json",
         }
     }
 

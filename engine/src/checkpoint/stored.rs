@@ -1,7 +1,7 @@
 //! How values lie in a file: types, their bytes, decoding.
 
 use super::TensorSpec;
-use super::blocks::{VALUES, q4_0, q8_0};
+use super::blocks::{SUPER, VALUES, q4_0, q4_1, q4_k, q5_0, q6_k, q8_0};
 use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -10,7 +10,8 @@ use std::fmt;
 /// Values that are looked at in one go.
 const RUN: usize = 4096;
 
-/// Storage type of a tensor, told by its dtype and shape in the file. All are little-endian.
+/// Storage type of a tensor: in safetensors told by dtype and shape, in GGUF by its number. All are little-endian. The
+/// last four are read from GGUF files and never written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StoredType {
     /// 32-bit float.
@@ -24,6 +25,14 @@ pub enum StoredType {
     /// GGUF's q4_0: blocks of 18 bytes for 32 values of a row: an f16 scale `d`, then 16 bytes; byte `j` holds value `j`
     /// in its low and value `j + 16` in its high four bits; a value is `(n − 8)·d`.
     Q4_0,
+    /// GGUF's q4_1: 20 bytes for 32 values: an f16 scale and an f16 minimum.
+    Q4_1,
+    /// GGUF's q5_0: 22 bytes for 32 values: an f16 scale and five bits a value.
+    Q5_0,
+    /// GGUF's q4_K: 144 bytes for 256 values: scales and minima of groups, which share scales of their own.
+    Q4K,
+    /// GGUF's q6_K: 210 bytes for 256 values: scales of groups, which share a scale, and six bits a value.
+    Q6K,
 }
 
 impl StoredType {
@@ -34,12 +43,16 @@ impl StoredType {
             Self::F16 | Self::BF16 => (1, 2),
             Self::Q8_0 => (VALUES, q8_0::BYTES),
             Self::Q4_0 => (VALUES, q4_0::BYTES),
+            Self::Q4_1 => (VALUES, q4_1::BYTES),
+            Self::Q5_0 => (VALUES, q5_0::BYTES),
+            Self::Q4K => (SUPER, q4_k::BYTES),
+            Self::Q6K => (SUPER, q6_k::BYTES),
         }
     }
 
     /// Whether values share a scale.
     pub fn is_quantised(self) -> bool {
-        matches!(self, Self::Q8_0 | Self::Q4_0)
+        !matches!(self, Self::F32 | Self::F16 | Self::BF16)
     }
 
     /// Bytes of a row of `columns` values; `None` when that is no whole number of blocks.
@@ -71,30 +84,30 @@ impl StoredType {
             Self::BF16 => "bf16",
             Self::Q8_0 => "q8_0",
             Self::Q4_0 => "q4_0",
+            Self::Q4_1 => "q4_1",
+            Self::Q5_0 => "q5_0",
+            Self::Q4K => "q4_K",
+            Self::Q6K => "q6_K",
         }
     }
 
     /// Appends the values of `bytes`, whole blocks, to `values`. Nothing need be aligned.
-    pub(super) fn decode(self, bytes: &[u8], values: &mut Vec<f32>) {
+    pub(crate) fn decode(self, bytes: &[u8], values: &mut Vec<f32>) {
         match self {
             Self::F32 => values.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))),
             Self::F16 => widen::<f16>(bytes, values),
             Self::BF16 => widen::<bf16>(bytes, values),
-            Self::Q8_0 => {
-                for block in bytes.as_chunks().0 {
-                    values.extend_from_slice(&q8_0::dequantise(block));
-                }
-            }
-            Self::Q4_0 => {
-                for block in bytes.as_chunks().0 {
-                    values.extend_from_slice(&q4_0::dequantise(block));
-                }
-            }
+            Self::Q8_0 => blocks(bytes, values, q8_0::dequantise),
+            Self::Q4_0 => blocks(bytes, values, q4_0::dequantise),
+            Self::Q4_1 => blocks(bytes, values, q4_1::dequantise),
+            Self::Q5_0 => blocks(bytes, values, q5_0::dequantise),
+            Self::Q4K => blocks(bytes, values, q4_k::dequantise),
+            Self::Q6K => blocks(bytes, values, q6_k::dequantise),
         }
     }
 
     /// The first block whose number (of a quantised one: whose scale) is NaN or infinite, and that number.
-    pub(super) fn not_finite(self, bytes: &[u8]) -> Option<(usize, f32)> {
+    pub(crate) fn not_finite(self, bytes: &[u8]) -> Option<(usize, f32)> {
         let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
         match self {
             Self::F32 => first(bytes.as_chunks::<4>().0, |b| {
@@ -105,11 +118,33 @@ impl StoredType {
                 .map(|(at, b)| (at, f16::from_le_bytes(*b).to_f32())),
             Self::BF16 => first(bytes.as_chunks::<2>().0, |b| half(b) & 0x7f80 == 0x7f80)
                 .map(|(at, b)| (at, bf16::from_le_bytes(*b).to_f32())),
-            Self::Q8_0 => first(bytes.as_chunks::<{ q8_0::BYTES }>().0, |b| half(b) & 0x7c00 == 0x7c00)
-                .map(|(at, b)| (at, f16::from_bits(half(b)).to_f32())),
-            Self::Q4_0 => first(bytes.as_chunks::<{ q4_0::BYTES }>().0, |b| half(b) & 0x7c00 == 0x7c00)
-                .map(|(at, b)| (at, f16::from_bits(half(b)).to_f32())),
+            Self::Q8_0 => scale::<{ q8_0::BYTES }>(bytes, 0),
+            Self::Q4_0 => scale::<{ q4_0::BYTES }>(bytes, 0),
+            Self::Q4_1 => scale::<{ q4_1::BYTES }>(bytes, 0).or_else(|| scale::<{ q4_1::BYTES }>(bytes, 2)),
+            Self::Q5_0 => scale::<{ q5_0::BYTES }>(bytes, 0),
+            Self::Q4K => scale::<{ q4_k::BYTES }>(bytes, 0).or_else(|| scale::<{ q4_k::BYTES }>(bytes, 2)),
+            Self::Q6K => scale::<{ q6_k::BYTES }>(bytes, q6_k::SCALE),
         }
+    }
+}
+
+/// Blocks of q5_0 as the blocks of q8_0 that have the same values.
+#[cfg(feature = "gpu")]
+pub(crate) fn q5_0_as_q8_0(bytes: &[u8]) -> Vec<u8> {
+    bytes.as_chunks().0.iter().flat_map(q5_0::to_q8_0).collect()
+}
+
+/// The first block of `N` bytes whose f16 number at byte `at` is NaN or infinite, and that number.
+fn scale<const N: usize>(bytes: &[u8], at: usize) -> Option<(usize, f32)> {
+    let half = |b: &[u8; N]| u16::from_le_bytes([b[at], b[at + 1]]);
+    first(bytes.as_chunks::<N>().0, |b| half(b) & 0x7c00 == 0x7c00)
+        .map(|(block, b)| (block, f16::from_bits(half(b)).to_f32()))
+}
+
+/// Appends the values of blocks of `N` bytes.
+fn blocks<const N: usize, const V: usize>(bytes: &[u8], values: &mut Vec<f32>, dequantise: fn(&[u8; N]) -> [f32; V]) {
+    for block in bytes.as_chunks().0 {
+        values.extend_from_slice(&dequantise(block));
     }
 }
 

@@ -1,7 +1,8 @@
 //! The values of a tensor: as they are stored, for a device that computes with them so, and as f32.
 
 use super::blocks::VALUES;
-use super::header::Entry;
+use super::gguf::file_row;
+use super::header::{Declared, Entry};
 use super::{Checkpoint, StoredType, TensorSpec};
 use crate::{Error, Result};
 use safetensors::tensor::Dtype;
@@ -55,15 +56,27 @@ impl Checkpoint {
         }
         // The entry's length is that of all rows.
         let start = entry.range.start;
-        let range = start + rows.start * row..start + rows.end * row;
-        let bytes = self.files[entry.file].read(range)?.ok_or_else(no_rows)?;
+        let read = |rows: Range<usize>| {
+            let range = start + rows.start * row..start + rows.end * row;
+            self.files[entry.file].read(range)?.ok_or_else(no_rows)
+        };
+        let bytes = match entry.interleaved {
+            None => read(rows.clone())?,
+            Some(head) => {
+                let mut gathered = Vec::with_capacity(rows.len() * row);
+                for at in rows.clone().map(|at| file_row(at, head)) {
+                    gathered.extend_from_slice(&read(at..at + 1)?);
+                }
+                Cow::Owned(gathered)
+            }
+        };
         let Some((block, number)) = stored.not_finite(&bytes) else {
             return Ok(bytes);
         };
         let at = rows.start * columns + block * stored.block().0;
         let what = if stored.is_quantised() {
-            let row = at / columns.max(1);
-            format!("has the scale {number} in row {row}, block {}", at % columns / VALUES)
+            let (row, size) = (at / columns.max(1), stored.block().0);
+            format!("has the scale {number} in row {row}, block {}", at % columns / size)
         } else {
             format!("holds {number} at value {at}")
         };
@@ -78,13 +91,25 @@ impl Checkpoint {
         let entry = self
             .tensors
             .get(name)
-            .ok_or_else(|| wrong("is missing, but config.json calls for it".into()))?;
-        let stored = match entry.dtype {
-            Dtype::F32 => StoredType::F32,
-            Dtype::F16 => StoredType::F16,
-            Dtype::BF16 => StoredType::BF16,
-            Dtype::U8 => return blocks_of(entry, spec).map(|stored| (entry, stored)).map_err(wrong),
-            other => {
+            .ok_or_else(|| wrong(format!("is missing, but {} calls for it", self.plan)))?;
+        let stored = match &entry.dtype {
+            Declared::Safetensors(Dtype::F32) => StoredType::F32,
+            Declared::Safetensors(Dtype::F16) => StoredType::F16,
+            Declared::Safetensors(Dtype::BF16) => StoredType::BF16,
+            Declared::Safetensors(Dtype::U8) => {
+                return blocks_of(entry, spec).map(|stored| (entry, stored)).map_err(wrong);
+            }
+            Declared::Gguf(Ok(stored)) if stored.is_quantised() && !spec.is_matrix() => {
+                return Err(wrong(format!(
+                    "is stored as {stored}, but only matrices may be quantised"
+                )));
+            }
+            Declared::Gguf(Ok(stored)) => *stored,
+            Declared::Gguf(Err(other)) => {
+                let readable = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q4_K and Q6_K can be read";
+                return Err(wrong(format!("is stored as {other}: {readable}")));
+            }
+            Declared::Safetensors(other) => {
                 let readable = "only F32, F16 and BF16, or U8 blocks of q8_0 and q4_0, can be read";
                 return Err(wrong(format!("is stored as {other}: {readable}")));
             }
@@ -93,8 +118,9 @@ impl Checkpoint {
         let scalar = entry.shape.is_empty() && spec.shape == [1];
         if entry.shape != spec.shape && !scalar {
             return Err(wrong(format!(
-                "has shape {}, but config.json calls for {:?}",
+                "has shape {}, but {} calls for {:?}",
                 shape(&entry.shape),
+                self.plan,
                 spec.shape
             )));
         }

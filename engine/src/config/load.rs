@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use super::{AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig};
+use crate::gguf::{Gguf, is_gguf};
 use crate::{Error, Result};
 use serde_json::Value;
 use std::path::Path;
@@ -10,11 +11,14 @@ use std::path::Path;
 const MAX_BYTES: u64 = 16 << 20;
 
 impl Config {
-    /// Reads and checks `dir/config.json`.
+    /// Reads and checks `dir/config.json`; of a GGUF file, its metadata.
     ///
     /// # Errors
     /// The file cannot be read, is not JSON, lacks a key, or contradicts itself.
     pub fn load(dir: &Path) -> Result<Self> {
+        if is_gguf(dir) {
+            return Self::from_gguf(&Gguf::open(dir)?);
+        }
         let path = dir.join("config.json");
         let size = std::fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?.len();
         let place = path.display().to_string();
@@ -161,8 +165,8 @@ fn refuse_variants(keys: &Keys<'_>, model_type: TextModelType) -> Result<()> {
         return Err(keys.wrong("hidden_act", keys.get("hidden_act"), "\"silu\""));
     }
     let off: &[&str] = match model_type {
-        TextModelType::Qwen2 => &["use_sliding_window", "mlp_bias"],
-        _ => &["use_sliding_window", "mlp_bias", "attention_bias"],
+        TextModelType::Qwen2 => &["use_sliding_window", "mlp_bias", "rope_interleaved"],
+        _ => &["use_sliding_window", "mlp_bias", "attention_bias", "rope_interleaved"],
     };
     for key in off {
         if keys.flag_or(key, false)? {

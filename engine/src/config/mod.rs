@@ -2,6 +2,7 @@
 
 mod check;
 mod fold;
+mod gguf;
 mod keys;
 mod load;
 mod presets;

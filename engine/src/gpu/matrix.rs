@@ -34,8 +34,10 @@ pub(super) struct Matrix {
 /// How a tensor of this stored type lies in a buffer.
 pub(super) fn weight_of(stored: StoredType) -> Weight {
     match stored {
-        StoredType::F16 => Weight::F16,
-        StoredType::Q8_0 => Weight::Q8_0,
+        // Types without kernels of their own: q5_0 is q8_0 with smaller numbers, and the others are rounded to f16, which is
+        // as fine as the f16 scales that they are made of.
+        StoredType::F16 | StoredType::Q4_1 | StoredType::Q4K | StoredType::Q6K => Weight::F16,
+        StoredType::Q8_0 | StoredType::Q5_0 => Weight::Q8_0,
         StoredType::Q4_0 => Weight::Q4_0,
         // bf16 widens without loss.
         StoredType::F32 | StoredType::BF16 => Weight::F32,

@@ -3,10 +3,11 @@
 use super::machine::Machine;
 use super::recording::Buffer;
 use super::source::TensorSource;
-use crate::Result;
-use crate::checkpoint::{StoredType, TensorSpec};
+use crate::checkpoint::{StoredType, TensorSpec, q5_0_as_q8_0};
+use crate::{Error, Result};
 use folio_shaders::Weight;
-use half::{bf16, f16};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -68,7 +69,12 @@ impl<M: Machine> Uploader<'_, M> {
                 let rows = start..(start + step).min(range.end);
                 let count = rows.len() * inputs;
                 let bytes = source.rows(spec, rows)?;
-                let packed = pack(&bytes, stored, weight, &mut scales);
+                let packed = pack(&bytes, stored, weight, &mut scales).ok_or_else(|| {
+                    Error::Gpu(format!(
+                        "tensor {} holds a value that f16 cannot, as which {stored} lies on a GPU",
+                        spec.name
+                    ))
+                })?;
                 self.machine.upload(buffer, offset, &packed)?;
                 offset += packed.len() as u64;
                 self.advance(count);
@@ -85,21 +91,29 @@ impl<M: Machine> Uploader<'_, M> {
     }
 }
 
-/// Rows as a buffer of `weight` holds them; the scales of quantised blocks go to their own list.
-fn pack<'a>(bytes: &'a [u8], stored: StoredType, weight: Weight, scales: &mut Vec<f16>) -> Cow<'a, [u8]> {
-    match (weight, stored) {
-        (Weight::F16, _) => Cow::Borrowed(bytes),
-        (Weight::F32, StoredType::F32) => Cow::Borrowed(bytes),
-        (Weight::F32, StoredType::BF16) => widen(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-        (Weight::F32, StoredType::F16) => widen(bytes, |b| f16::from_le_bytes(b).to_f32()),
-        (Weight::Q8_0, _) => {
-            let mut out = Vec::with_capacity(bytes.len());
-            for block in bytes.chunks_exact(34) {
-                scales.push(f16::from_le_bytes([block[0], block[1]]));
-                out.extend_from_slice(&block[2..]);
-            }
-            Cow::Owned(out)
+/// Rows as a buffer of `weight` holds them; the scales of quantised blocks go to their own list. `None` when a value is
+/// too large for the buffer's type.
+fn pack<'a>(bytes: &'a [u8], stored: StoredType, weight: Weight, scales: &mut Vec<f16>) -> Option<Cow<'a, [u8]>> {
+    Some(match (weight, stored) {
+        (Weight::F16, StoredType::F16) | (Weight::F32, StoredType::F32) => Cow::Borrowed(bytes),
+        // `Matrix::load` asks for f32 when types are mixed, which holds all of them.
+        (Weight::F32, _) => {
+            let mut values = Vec::new();
+            stored.decode(bytes, &mut values);
+            Cow::Owned(bytemuck::cast_slice(&values).to_vec())
         }
+        (Weight::F16, _) => {
+            let mut values = Vec::new();
+            stored.decode(bytes, &mut values);
+            let mut narrow = vec![f16::ZERO; values.len()];
+            narrow.convert_from_f32_slice(&values);
+            if StoredType::F16.not_finite(bytemuck::cast_slice(&narrow)).is_some() {
+                return None;
+            }
+            Cow::Owned(bytemuck::cast_slice(&narrow).to_vec())
+        }
+        (Weight::Q8_0, StoredType::Q5_0) => Cow::Owned(q8_0(&q5_0_as_q8_0(bytes), scales)),
+        (Weight::Q8_0, _) => Cow::Owned(q8_0(bytes, scales)),
         (Weight::Q4_0, _) => {
             let mut out = Vec::with_capacity(bytes.len());
             for block in bytes.chunks_exact(18) {
@@ -115,30 +129,14 @@ fn pack<'a>(bytes: &'a [u8], stored: StoredType, weight: Weight, scales: &mut Ve
             }
             Cow::Owned(out)
         }
-        // `Matrix::load` asks for f32 when types are mixed; quantised parts of such a mix are not produced by `convert`.
-        (Weight::F32, StoredType::Q8_0) => Cow::Owned(blocks_to_f32(bytes, 34, |b, i| f32::from(b[2 + i] as i8))),
-        (Weight::F32, StoredType::Q4_0) => Cow::Owned(blocks_to_f32(bytes, 18, |b, i| {
-            let n = if i < 16 { b[2 + i] & 15 } else { b[2 + i - 16] >> 4 };
-            f32::from(n) - 8.0
-        })),
-    }
+    })
 }
 
-fn widen(bytes: &[u8], value: impl Fn([u8; 2]) -> f32) -> Cow<'_, [u8]> {
-    let mut out = Vec::with_capacity(2 * bytes.len());
-    for pair in bytes.chunks_exact(2) {
-        out.extend_from_slice(&value([pair[0], pair[1]]).to_le_bytes());
-    }
-    Cow::Owned(out)
-}
-
-fn blocks_to_f32(bytes: &[u8], size: usize, value: impl Fn(&[u8], usize) -> f32) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() / size * 128);
-    for block in bytes.chunks_exact(size) {
-        let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
-        for i in 0..32 {
-            out.extend_from_slice(&(scale * value(block, i)).to_le_bytes());
-        }
+fn q8_0(bytes: &[u8], scales: &mut Vec<f16>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    for block in bytes.chunks_exact(34) {
+        scales.push(f16::from_le_bytes([block[0], block[1]]));
+        out.extend_from_slice(&block[2..]);
     }
     out
 }

@@ -7,17 +7,21 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::gguf::{Gguf, is_gguf};
 use crate::{Error, Result};
 
 const EDGE: u64 = 64 << 10;
 const LONGEST_HEADER: u64 = 100 << 20;
 
 /// [`fingerprint_of`] a model folder: its `config.json`, `tokenizer.json` and `model.safetensors` (without it, every
-/// `*.safetensors`).
+/// `*.safetensors`). Of a GGUF file: SHA-256 over its length, all that stands before the tensors, and the last 64 KiB.
 ///
 /// # Errors
 /// A file that cannot be read.
 pub fn fingerprint(dir: &Path) -> Result<String> {
+    if is_gguf(dir) {
+        return of_gguf(dir);
+    }
     let text = |name: &str| {
         let path = dir.join(name);
         std::fs::read(&path).map_err(|e| Error::io("read", &path, e))
@@ -35,6 +39,23 @@ pub fn fingerprint(dir: &Path) -> Result<String> {
         let (path, file) = &mut files[i];
         read(file, range).map_err(|e| Error::io("read", &path, e))
     })
+}
+
+fn of_gguf(path: &Path) -> Result<String> {
+    let gguf = Gguf::open(path)?;
+    let bad = |e| Error::io("read", path, e);
+    let mut file = File::open(path).map_err(bad)?;
+    let length = file.metadata().map_err(bad)?.len();
+    let end = read(&mut file, length.saturating_sub(EDGE)..length).map_err(bad)?;
+    let hash = Sha256::new()
+        .chain_update(length.to_le_bytes())
+        .chain_update(gguf.head())
+        .chain_update(end);
+    Ok(hex(hash))
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn read(file: &mut File, range: Range<u64>) -> std::io::Result<Vec<u8>> {
@@ -72,7 +93,7 @@ pub fn fingerprint_of(
         hash.update(read(i, 0..(8 + header.min(LONGEST_HEADER) + EDGE).min(*length))?);
         hash.update(read(i, length.saturating_sub(EDGE)..*length)?);
     }
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(hash))
 }
 
 fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::driver::Driver;
-use super::ops::{Op, PartKind};
+use super::ops::{self, Op, PartKind};
 use super::plan::Part;
 use super::{ContextMode, Event, FinishReason, Sampler, Settings, StopMatcher};
 use crate::clock::Stopwatch;
@@ -48,6 +48,8 @@ pub struct Session {
     pub(super) phase: Phase,
     /// What the last text ended with; a full context stays full.
     pub(super) full: bool,
+    /// BOS tokens that the document starts with: one or none.
+    pub(super) bos: usize,
     pub(super) prompt_tokens: usize,
     pub(super) generated: usize,
     pub(super) written_now: usize,
@@ -57,7 +59,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session at the start of a document: one raw BOS token.
+    /// A session at the start of a document: one raw BOS token, or nothing for a text-only model that was trained without.
     ///
     /// # Errors
     /// Settings out of range; folding asked of a text-only model; a tokenizer that does not belong to the model.
@@ -69,14 +71,22 @@ impl Session {
         settings: Settings,
     ) -> Result<Self> {
         let mut session = Self::blank(runner, tokenizer, fonts, mode, settings)?;
-        let bos = session.driver.runner.config().bos_token_id;
-        session.driver.tokens.push(bos);
-        session.queue.extend([
+        if ops::starts_with_bos(session.driver.runner.config(), &session.driver.tokenizer) {
+            session.push_bos();
+        }
+        Ok(session)
+    }
+
+    /// Has BOS read before all else.
+    pub(super) fn push_bos(&mut self) {
+        let bos = self.driver.runner.config().bos_token_id;
+        self.driver.tokens.push(bos);
+        self.queue.extend([
             Op::Part { kind: PartKind::Raw },
             Op::Extend { tokens: 1, times: 1 },
             Op::Keep,
         ]);
-        Ok(session)
+        self.bos = 1;
     }
 
     pub(super) fn blank(
@@ -97,6 +107,7 @@ impl Session {
             events: VecDeque::new(),
             phase: Phase::Reading,
             full: false,
+            bos: 0,
             prompt_tokens: 0,
             generated: 0,
             written_now: 0,
@@ -181,7 +192,7 @@ impl Session {
         }
     }
 
-    /// All token ids that the document consists of, BOS first.
+    /// All token ids that the document consists of, BOS first (if there is one).
     pub fn tokens(&self) -> &[u32] {
         &self.driver.tokens
     }

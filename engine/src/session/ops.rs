@@ -113,7 +113,7 @@ pub(crate) fn check(
     if let Some(id) = tokens.iter().find(|&&id| id as usize >= vocab) {
         return Err(format!("token id {id} is outside the vocabulary of {vocab}"));
     }
-    if tokens.first() != Some(&config.bos_token_id) {
+    if starts_with_bos(config, tokenizer) && tokens.first() != Some(&config.bos_token_id) {
         return Err("the tokens do not start with BOS".into());
     }
     let total = ops
@@ -193,6 +193,12 @@ impl Check<'_> {
         self.open += n;
         Ok(())
     }
+}
+
+/// Whether a document starts with BOS: always where text is folded (spec section 3), and otherwise where the model was
+/// trained so.
+pub(crate) fn starts_with_bos(config: &Config, tokenizer: &Tokenizer) -> bool {
+    config.fold.is_some() || tokenizer.adds_bos()
 }
 
 /// The error for asking a text-only model to fold.

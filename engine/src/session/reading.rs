@@ -31,6 +31,8 @@ impl Session {
             let text = self.detokenizer.push(self.driver.tokenizer.token_bytes(id));
             self.stop.push(&text);
         }
+        let bos = self.driver.runner.config().bos_token_id;
+        self.bos = usize::from(tokens.first() == Some(&bos));
         self.driver.tokens = tokens;
         self.queue.extend(ops);
     }
@@ -81,7 +83,7 @@ impl Session {
             };
             self.events.extend(events);
             if self.driver.cursor > before {
-                self.prompt_tokens = self.driver.cursor.saturating_sub(1 + self.generated);
+                self.prompt_tokens = self.driver.cursor.saturating_sub(self.bos + self.generated);
                 let total = self.driver.tokens.len() + self.parts.iter().map(|p| p.ids.len()).sum::<usize>();
                 self.events.push_back(Event::Loading {
                     done: self.driver.cursor,
@@ -96,6 +98,9 @@ impl Session {
             // What was withheld or incomplete belongs to the text before.
             self.detokenizer = Detokenizer::default();
             self.stop = StopMatcher::new(&self.settings.stop);
+        } else if self.driver.tokens.is_empty() {
+            // Nothing was given: something has to predict the first token.
+            self.push_bos();
         } else {
             self.phase = Phase::Drawing;
         }

@@ -46,7 +46,8 @@ fn rows_at_once(vocab: usize) -> usize {
     ((16 << 20) / vocab.max(1)).max(1)
 }
 
-/// Scores `ids` (BOS is put before them unless they start with it) on an emptied `runner`.
+/// Scores `ids` (BOS is put before them unless they start with it) on an emptied `runner`. For a text-only model that was
+/// trained without BOS the first of `ids` stands in its place: nothing predicts it, so it is not scored.
 ///
 /// `on_page` gets every folded page, `progress` the number of tokens done.
 ///
@@ -68,14 +69,17 @@ pub fn score(
             "token id {id} (number {at}) is outside the vocabulary of {vocab}"
         )));
     }
-    let ids = ids.strip_prefix(&[bos]).unwrap_or(ids);
+    let (start_id, ids) = match ids.split_first() {
+        Some((first, rest)) if *first == bos || !ops::starts_with_bos(&config, tokenizer) => (*first, rest),
+        _ => (bos, ids),
+    };
     let lengths = match &config.fold {
         Some(fold) => divide(ids, tokenizer, fold).0,
         None if mode == ScoreMode::Full => Vec::new(),
         None => return Err(cannot_fold()),
     };
     runner.reset();
-    let after_bos = runner.extend(&[bos], Want::Last).wait()?;
+    let after_bos = runner.extend(&[start_id], Want::Last).wait()?;
     runner.keep_open();
     let bos_row = after_bos.last().to_vec();
     let mut scorer = Scorer {

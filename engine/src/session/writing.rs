@@ -136,7 +136,7 @@ impl Session {
             context_slots: runner.context().slots(),
             peak_context_slots: peak,
             kv_bytes_peak: peak * per_slot,
-            kv_bytes_full: (1 + self.prompt_tokens + self.generated) * per_slot,
+            kv_bytes_full: (self.bos + self.prompt_tokens + self.generated) * per_slot,
             weight_bytes: runner.weight_bytes(),
             time_to_first_token_s: self.first_token_s,
             decode_tokens_per_s: (self.generated > 1 && decode_s > 0.0).then(|| (self.generated - 1) as f64 / decode_s),

@@ -1,6 +1,8 @@
 //! Chat templates (Jinja, as in `tokenizer_config.json`).
 
 use super::chat_split;
+use super::gguf::tokenizer_config;
+use crate::gguf::{Gguf, is_gguf};
 use crate::{Error, Result};
 use minijinja::value::Kwargs;
 use minijinja::{Environment, ErrorKind, Value};
@@ -63,12 +65,15 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// The template of the model in `dir`: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a
+    /// The template of the model in `dir`, a folder or a GGUF file: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a
     /// string, or a list with a "default"), else a plain one ([`Self::plain`]).
     ///
     /// # Errors
     /// A file that cannot be read, is not JSON, or holds a template that is not valid Jinja.
     pub fn load(dir: &Path) -> Result<Self> {
+        if is_gguf(dir) {
+            return Self::from_gguf(&Gguf::open(dir)?);
+        }
         let config_path = dir.join("tokenizer_config.json");
         let config_place = config_path.display().to_string();
         let config = read(&config_path)?.unwrap_or_else(|| "null".to_owned());
@@ -87,9 +92,21 @@ impl ChatTemplate {
     /// # Errors
     /// As [`Self::load`].
     pub fn from_config(config: &str, place: &str) -> Result<Self> {
-        let config = json(config, place)?;
-        let tokens = tokens(&config);
-        let place = format!("{place}: chat_template");
+        Self::of_config(&json(config, place)?, format!("{place}: chat_template"))
+    }
+
+    /// The template of a GGUF file, or the plain one.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
+        let config = tokenizer_config(gguf)?;
+        Self::of_config(&config, format!("{}: tokenizer.chat_template", gguf.place()))
+    }
+
+    /// The template in a `tokenizer_config.json`.
+    fn of_config(config: &Json, place: String) -> Result<Self> {
+        let tokens = tokens(config);
         match config.get("chat_template") {
             None | Some(Json::Null) => Ok(Self::plain()),
             Some(Json::String(source)) => Self::new(source.clone(), tokens, place),

@@ -1,6 +1,8 @@
-//! `tokenizer.json`.
+//! `tokenizer.json`, or the tokenizer of a GGUF file.
 
+use super::gguf::{tokenizer_config as gguf_config, tokenizer_json as gguf_json};
 use super::vocab::{Style, Vocab};
+use crate::gguf::{Gguf, is_gguf};
 use crate::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ struct Inner {
     /// Turns special tokens written in a text into their ids.
     special: tokenizers::Tokenizer,
     vocab: Vocab,
+    /// Whether texts start with BOS.
+    adds_bos: bool,
 }
 
 /// The parts of `tokenizer.json` that say how tokens become bytes.
@@ -30,14 +34,31 @@ struct Head {
 }
 
 impl Tokenizer {
-    /// Reads `dir/tokenizer.json`.
+    /// Reads `dir/tokenizer.json`, and from `dir/tokenizer_config.json` whether texts start with BOS; or what a GGUF file
+    /// says of both.
     ///
     /// # Errors
     /// A file that is missing or not a tokenizer.
     pub fn load(dir: &Path) -> Result<Self> {
+        if is_gguf(dir) {
+            return Self::from_gguf(&Gguf::open(dir)?);
+        }
         let path = dir.join("tokenizer.json");
         let json = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
-        Self::from_bytes(&json, &path.display().to_string())
+        // Whoever asks for the chat template hears what is wrong with this file.
+        let config = std::fs::read(dir.join("tokenizer_config.json")).unwrap_or_default();
+        let config = serde_json::from_slice(&config).unwrap_or_default();
+        let tokenizer = Self::from_bytes(&json, &path.display().to_string())?;
+        Ok(tokenizer.adding_bos(adds_bos(&config)))
+    }
+
+    /// The tokenizer of a GGUF file.
+    ///
+    /// # Errors
+    /// A tokenizer that is no byte-level BPE or cuts words in an unknown way; lists that do not fit together.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
+        let tokenizer = Self::from_bytes(&gguf_json(gguf)?, gguf.place())?;
+        Ok(tokenizer.adding_bos(adds_bos(&gguf_config(gguf)?)))
     }
 
     /// Parses the content of a `tokenizer.json`; `place` names it in errors.
@@ -59,8 +80,25 @@ impl Tokenizer {
         let mut plain = special.clone();
         plain.set_encode_special_tokens(true);
         Ok(Self {
-            inner: Arc::new(Inner { plain, special, vocab }),
+            inner: Arc::new(Inner {
+                plain,
+                special,
+                vocab,
+                adds_bos: true,
+            }),
         })
+    }
+
+    fn adding_bos(mut self, adds_bos: bool) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.adds_bos = adds_bos;
+        }
+        self
+    }
+
+    /// Whether texts start with BOS. Models that fold always start with it; of others some were trained without.
+    pub fn adds_bos(&self) -> bool {
+        self.inner.adds_bos
     }
 
     /// Token ids of `text`; no special token is added, none is recognised inside the text.
@@ -136,6 +174,16 @@ impl Tokenizer {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.token_bytes(id)).copied().collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
+}
+
+/// What a `tokenizer_config.json` says: its own word, else that of the tokenizer's class. Without either, texts start with
+/// BOS.
+fn adds_bos(config: &serde_json::Value) -> bool {
+    let own = config.get("add_bos_token").and_then(serde_json::Value::as_bool);
+    own.unwrap_or_else(|| {
+        let class = config.get("tokenizer_class").and_then(serde_json::Value::as_str);
+        !class.is_some_and(|class| class.starts_with("GPT2Tokenizer") || class.starts_with("Qwen2Tokenizer"))
+    })
 }
 
 fn run(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {

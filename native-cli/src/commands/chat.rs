@@ -80,10 +80,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(system) = &args.system {
         talk.messages.push(Message::new("system", system));
     }
-    let mut last = None;
+    let (mut last, mut first) = (None, true);
     while let Some(line) = read_turn()? {
         for part in talk.user(&line)? {
-            push(&mut session, &model, part)?;
+            // A session that started with BOS needs none of the template.
+            let drop_bos = std::mem::take(&mut first) && session.tokens().first() == Some(&model.config.bos_token_id);
+            push(&mut session, &model, part, drop_bos)?;
         }
         session.resume(args.max_new_tokens);
         let ending = listener.listen(&mut session)?;
@@ -130,14 +132,13 @@ fn read_turn() -> anyhow::Result<Option<String>> {
     }
 }
 
-fn push(session: &mut Session, model: &Model, part: ChatPart) -> anyhow::Result<()> {
+fn push(session: &mut Session, model: &Model, part: ChatPart, drop_bos: bool) -> anyhow::Result<()> {
     let (kind, ids) = match part {
         ChatPart::Raw(text) => (PartKind::Raw, model.tokenizer.encode_with_special(&text)?),
         ChatPart::Content { text, .. } => (PartKind::Turn, model.tokenizer.encode(&text)?),
     };
-    // The session itself starts with BOS.
     let bos = model.config.bos_token_id;
-    let ids = if kind == PartKind::Raw && ids.first() == Some(&bos) {
+    let ids = if drop_bos && kind == PartKind::Raw && ids.first() == Some(&bos) {
         ids[1..].to_vec()
     } else {
         ids

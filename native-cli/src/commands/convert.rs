@@ -1,11 +1,8 @@
 //! `folio convert`.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::ValueEnum;
 use folio_engine::checkpoint::{Converted, StoredType, convert};
 
@@ -17,12 +14,13 @@ use crate::{failure, interrupt, model, progress};
 #[command(after_help = "Examples:
   folio convert --out nano-q8 --quantize q8_0
   folio convert --model DIR --out DIR-q4 --quantize q4_0
+  folio convert --model FILE.gguf --out DIR --quantize f16
 
 q8_0 and q4_0 are the block formats of GGUF. The matrices are quantised; what is not a matrix \
 stays f32, and a matrix whose rows are no multiple of 32 stays f16. Tokenizer and other files are \
-copied.")]
+copied; of a GGUF file, the tokenizer inside is written out.")]
 pub(crate) struct Args {
-    /// Model folder in Hugging Face layout; without it $FOLIO_MODEL or the bundled folio-nano.
+    /// Model folder in Hugging Face layout, or a GGUF file; without it $FOLIO_MODEL or the bundled folio-nano.
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// The new folder; it appears whole or not at all.
@@ -63,7 +61,6 @@ impl From<Quantize> for StoredType {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    refuse_gguf(args.model.as_deref())?;
     let from = model::find(args.model.as_deref())?;
     interrupt::watch()?;
     let bar = progress::bar("converting", 100, args.quiet);
@@ -87,25 +84,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(failure::INTERRUPTED))
         }
     }
-}
-
-/// A GGUF file is told by its first bytes, whatever it is called.
-fn refuse_gguf(model: Option<&Path>) -> anyhow::Result<()> {
-    let Some(path) = model.filter(|path| path.is_file()) else {
-        return Ok(());
-    };
-    let mut magic = [0; 4];
-    let gguf = File::open(path)
-        .and_then(|mut file| file.read_exact(&mut magic))
-        .is_ok()
-        && &magic == b"GGUF";
-    if gguf {
-        bail!(
-            "{}: reading GGUF files is not part of folio yet (issue 6); give a folder with safetensors",
-            path.display()
-        );
-    }
-    Ok(())
 }
 
 fn summary(out: &Path, converted: &Converted) -> String {

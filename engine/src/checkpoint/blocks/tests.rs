@@ -1,6 +1,6 @@
 //! Both formats against their definitions: blocks by hand, error bounds, stability.
 
-use super::{VALUES, q4_0, q8_0, scale};
+use super::{VALUES, q4_0, q4_1, q4_k, q5_0, q6_k, q8_0, scale};
 use half::f16;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -98,6 +98,55 @@ fn bytes_are_those_of_ggml() {
     );
 }
 
+/// The same values as the dequantiser of ggml's own Python package gives for these bytes (gguf 0.19.0), scales at `at`:
+///
+/// ```python
+/// i = np.arange(512 * size, dtype=np.uint64)
+/// b = ((i * 2654435761 % 2**32) >> 24).astype(np.uint8).reshape(512, size)
+/// for k, at in enumerate(scales):
+///     n = np.arange(512, dtype=np.uint32)
+///     s = (0x1400 + (n * 37 + k * 11) % 0x1000 + 0x8000 * (n % 2)).astype('<u2')
+///     b[:, at:at + 2] = s.view(np.uint8).reshape(512, 2)
+/// hashlib.sha256(gguf.quants.dequantize(b, type).astype('<f4').tobytes()).hexdigest()
+/// ```
+#[test]
+fn values_are_those_of_ggml() {
+    fn hash<const N: usize, const V: usize>(at: &[usize], dequantise: fn(&[u8; N]) -> [f32; V]) -> String {
+        let mut hash = Sha256::new();
+        for n in 0..512usize {
+            let mut block = [0; N];
+            for (i, byte) in block.iter_mut().enumerate() {
+                *byte = (((n * N + i) as u32).wrapping_mul(2_654_435_761) >> 24) as u8;
+            }
+            for (k, at) in at.iter().enumerate() {
+                let scale = 0x1400 + (n * 37 + k * 11) % 0x1000 + 0x8000 * (n % 2);
+                block[*at..at + 2].copy_from_slice(&(scale as u16).to_le_bytes());
+            }
+            dequantise(&block).iter().for_each(|v| hash.update(v.to_le_bytes()));
+        }
+        hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
+    let hashes = [
+        hash(&[0], q4_0::dequantise),
+        hash(&[0, 2], q4_1::dequantise),
+        hash(&[0], q5_0::dequantise),
+        hash(&[0], q8_0::dequantise),
+        hash(&[0, 2], q4_k::dequantise),
+        hash(&[208], q6_k::dequantise),
+    ];
+    assert_eq!(
+        hashes,
+        [
+            "183e3337d089216f5a9184b367bb50f25676d77e763c7c136d958c466a99a2e0",
+            "842a18311d366980322aba0b29e942528a7d0daea9e7f2461403496b7b947c94",
+            "9a40576c5d6559307efc9a6e8a1dd86f3165bc1789a4c1949e1a48be92f68a3b",
+            "0682a534ad754b2d6e154d5260abbf8097db2d7cb00cb64ef69b92c30a522c89",
+            "c964e897a1fe809cdee940930a9982db49406decab613211f5b417fdd5c2563a",
+            "fd44cfdbb7fec3c0d5b5a89d5c0742f81d7461c9778df49dcf96508d01bb3cb3",
+        ]
+    );
+}
+
 /// Blocks of all magnitudes that f16 scales can serve, outliers and zeros among them.
 fn blocks() -> impl Strategy<Value = [f32; VALUES]> {
     let value = prop_oneof![8 => -1.0f32..1.0, 1 => Just(0.0), 1 => -8.0f32..8.0, 1 => Just(1.0), 1 => Just(-1.0)];
@@ -105,6 +154,12 @@ fn blocks() -> impl Strategy<Value = [f32; VALUES]> {
 }
 
 proptest! {
+    #[test]
+    fn q5_0_as_q8_0_has_the_same_values(bytes in prop::array::uniform22(any::<u8>())) {
+        prop_assume!(scale(&bytes).is_finite());
+        prop_assert_eq!(q8_0::dequantise(&q5_0::to_q8_0(&bytes)), q5_0::dequantise(&bytes));
+    }
+
     #[test]
     fn q8_0_is_off_by_half_a_step_at_most(values in blocks()) {
         let bytes = q8_0::quantise(&values);
