@@ -36,13 +36,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 fn run_with(args: &Args, team: &dyn Team) -> anyhow::Result<()> {
     let stop = stop_on_interrupt(team.writes())?;
     let tokenising = bar(0, "bytes of text tokenised");
+    let writes = team.writes();
     let prepared = prepare_for(
         &args.recipe,
         args.out.as_deref(),
         args.resume,
         team,
         &|event| match event {
-            Preparing::Note(text) if team.writes() => tokenising.suspend(|| eprintln!("{text}")),
+            Preparing::Note(text) if writes => tokenising.suspend(|| eprintln!("{text}")),
             Preparing::Note(_) => {}
             Preparing::Tokenised(bytes) => tokenising.inc(bytes),
         },

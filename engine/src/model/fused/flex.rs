@@ -1,8 +1,8 @@
 //! The fused operations on the CPU backend.
 
-use super::{AttentionPlan, Fused, PageLengths, Seen, cpu, plain};
 #[cfg(feature = "train")]
 use super::{AdamW, Answers};
+use super::{AttentionPlan, Fused, PageLengths, Seen, cpu, plain};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Element, FloatDType, Shape};
 use burn_flex::{Flex, FlexTensor};
@@ -40,11 +40,7 @@ impl Fused for Flex {
 
     const HALF_WEIGHTS: bool = true;
 
-    fn linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: Option<FloatTensor<Self>>,
-    ) -> FloatTensor<Self> {
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Option<FloatTensor<Self>>) -> FloatTensor<Self> {
         let (rows, outputs) = (dims(&x)[0], dims(&weight)[0]);
         if matches!(weight.dtype(), DType::F16 | DType::BF16) && x.dtype() == DType::F32 {
             let (weight, inputs) = (weight.to_contiguous(), dims(&x)[1]);
@@ -203,7 +199,12 @@ impl Fused for Flex {
 }
 
 /// Normalised rows and, for the gradient, their moments.
-pub(super) fn layer_norm(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, eps: f64) -> (Vec<f32>, Vec<[f32; 2]>) {
+pub(super) fn layer_norm(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    eps: f64,
+) -> (Vec<f32>, Vec<[f32; 2]>) {
     values(x, |x| {
         values(weight, |w| values(bias, |b| cpu::layer_norm(x, w, b, eps as f32)))
     })
