@@ -51,6 +51,8 @@ mod tests {
                 text: String::new(),
                 cells: Vec::new(),
                 patch_tokens: Vec::new(),
+                form: crate::data::Form::Page,
+                learn: true,
             }],
         }
     }

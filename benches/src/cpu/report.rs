@@ -169,6 +169,12 @@ mod tests {
 
     fn run(context: Mode, first_token_s: f64, peak_bytes: u64) -> PromptRun {
         PromptRun {
+            first_token_flops: None,
+            first_token_cost: 0.0,
+            decode_flops: None,
+            decode_cost: 0.0,
+            weight_bytes: 0,
+            device_bytes: None,
             context,
             first_token_s,
             prompt_slots: 1,
