@@ -72,7 +72,7 @@ fn every_type_is_read_in_rows_of_any_order() {
         (found.text.hidden_size, found.text.num_hidden_layers) = (256, 1);
         let specs = tensors(&found);
         let blocks = |n: usize| bytes.repeat(n / right.len());
-        file.tensors.truncate(specs.len());
+        file.tensors.retain(|tensor| !tensor.name.starts_with("blk.1."));
         for spec in &specs {
             let at = file
                 .tensors

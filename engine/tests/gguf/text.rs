@@ -117,7 +117,6 @@ fn tokenizers_that_cannot_be_read_are_told_by_name() {
         ),
         ("tokenizer.ggml.tokens", None, "holds no tokenizer"),
         ("tokenizer.ggml.tokens", texts(&[]), "holds no tokenizer"),
-        ("tokenizer.ggml.tokens", texts(&["a", "a"]), "has"),
         ("tokenizer.ggml.tokens", Some(Meta::U32(1)), "must be a list"),
         ("tokenizer.ggml.token_type", Some(Meta::I32s(vec![1])), "has 1 items"),
         ("tokenizer.ggml.merges", None, "is missing"),
@@ -129,4 +128,18 @@ fn tokenizers_that_cannot_be_read_are_told_by_name() {
         let (_dir, path) = put(&file);
         says(Tokenizer::load(&path), &["model.bin", key, what]);
     }
+    let mut file = file(TextModelType::Llama, true);
+    let (_, tokens) = file
+        .metadata
+        .iter_mut()
+        .find(|(key, _)| key == "tokenizer.ggml.tokens")
+        .expect("tokens");
+    if let Meta::Texts(tokens) = tokens {
+        tokens[40] = tokens[30].clone();
+    }
+    let (_dir, path) = put(&file);
+    says(
+        Tokenizer::load(&path),
+        &["tokenizer.ggml.tokens has", "twice, as 30 and as 40"],
+    );
 }
