@@ -197,7 +197,10 @@ mod tests {
         let slopes = |surrogate: Tensor<B, 1>, visual: &Tensor<B, 2>, head: &CellHead<B>| {
             let grads = surrogate.backward();
             let of = |t: Tensor<Flex, 2>| t.into_data().into_vec::<f32>().unwrap();
-            [of(visual.grad(&grads).unwrap()), of(head.weight.val().grad(&grads).unwrap())]
+            [
+                of(visual.grad(&grads).unwrap()),
+                of(head.weight.val().grad(&grads).unwrap()),
+            ]
         };
         let (one, two) = (head(true), head(true));
         let (a, b) = (

@@ -66,7 +66,11 @@ where
         }
         at = end;
     }
-    let value = nll.iter().zip(&answers.weights).map(|(nll, w)| f64::from(nll * w)).sum();
+    let value = nll
+        .iter()
+        .zip(&answers.weights)
+        .map(|(nll, w)| f64::from(nll * w))
+        .sum();
     let mut surrogate = (hidden * Tensor::from_inner(Tensor::cat(d_hidden, 0))).sum();
     if let Some(d_weight) = d_weight {
         surrogate = surrogate + (weight * Tensor::from_inner(d_weight)).sum();

@@ -174,7 +174,10 @@ pub fn squared_norms<B: Fused, M: Module<B>>(
     let per_job = if threads > 1 { 1 } else { present.len().max(1) };
     let jobs: Vec<&[FloatTensor<B>]> = present.chunks(per_job).collect();
     let mut sums = vec![0.0; parts];
-    for (part, square) in parts_of.into_iter().zip(in_parallel(threads, jobs, B::squares).concat()) {
+    for (part, square) in parts_of
+        .into_iter()
+        .zip(in_parallel(threads, jobs, B::squares).concat())
+    {
         sums[part] += square;
     }
     sums

@@ -39,10 +39,7 @@ pub fn take_gradients<B: AutodiffBackend, M: Module<B>>(
     module: &M,
     all: &mut B::Gradients,
 ) -> Gradients<B::InnerBackend> {
-    let mut take = Take {
-        all,
-        found: Vec::new(),
-    };
+    let mut take = Take { all, found: Vec::new() };
     module.visit(&mut take);
     take.found
 }

@@ -230,7 +230,10 @@ where
                 check_weights(self.team, &self.learner.model)?;
             }
             // One process that is asked to stop stops all, after the same step.
-            let stopped = self.team.sum_exactly(vec![f64::from(u8::from(stop.load(Ordering::Relaxed)))])?[0] > 0.0;
+            let stopped = self
+                .team
+                .sum_exactly(vec![f64::from(u8::from(stop.load(Ordering::Relaxed)))])?[0]
+                > 0.0;
             if self.team.writes() {
                 let better = validate && self.evaluate()?;
                 if better || self.checkpoint_due(done) || done == total || stopped {

@@ -26,7 +26,11 @@ pub(crate) fn shares(samples: &[Sample], parts: usize) -> Vec<Vec<&Sample>> {
 
 /// Rows that a sample takes in the decoder and in the encoder.
 fn work(sample: &Sample) -> usize {
-    sample.chunks.iter().map(|chunk| chunk.ids.len() + 2 * chunk.slots).sum()
+    sample
+        .chunks
+        .iter()
+        .map(|chunk| chunk.ids.len() + 2 * chunk.slots)
+        .sum()
 }
 
 #[cfg(test)]

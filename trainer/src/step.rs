@@ -1,5 +1,6 @@
 //! One training step: lay samples out, run forward and backward (one thread a share of the batch), clip, step.
 
+use crate::Result;
 use crate::aux_loss::{CellHead, cell_loss, direction_loss, token_loss};
 use crate::data::{ChunkSample, Sample, SampleKind};
 use crate::layout::{Place, Places, layout};
@@ -8,13 +9,12 @@ use crate::optim::{Optimizer, Rate, add_gradients, squared_norms};
 use crate::parallel::in_parallel;
 use crate::parameters::{Gradients, leaves, take_gradients};
 use crate::shares::shares;
-use crate::Result;
 use crate::stats::StepStats;
 use crate::team::{Alone, Team, sum_gradients};
 use crate::weights::{Totals, weight};
 use burn::module::AutodiffModule;
-use burn::tensor::{FloatDType, Tensor};
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{FloatDType, Tensor};
 use folio_engine::model::{DocumentTokens, Fused, Packed, Target, Vist2};
 
 /// Learning rates and weights of one step.
@@ -95,7 +95,8 @@ where
     /// # Panics
     /// Never: only other processes can be lost.
     pub fn step(&mut self, samples: &[Sample], plan: &StepPlan) -> StepStats {
-        self.step_with(samples, plan, &Alone).expect("a process alone loses nobody")
+        self.step_with(samples, plan, &Alone)
+            .expect("a process alone loses nobody")
     }
 
     /// One optimiser step on the samples of all processes, of which `samples` are this one's. All end with the same weights
@@ -111,7 +112,14 @@ where
         // Batches that are taken one after another, so that memory must hold only one.
         for batch in samples.chunks(samples.len().div_ceil(plan.accumulate.max(1)).max(1)) {
             let done = in_parallel(threads, shares(batch, threads), |share| {
-                backward::<B>(self.model.clone(), self.head.clone(), &share, plan, &totals, &self.device)
+                backward::<B>(
+                    self.model.clone(),
+                    self.head.clone(),
+                    &share,
+                    plan,
+                    &totals,
+                    &self.device,
+                )
             });
             for share in done {
                 stats.merge(&share.stats);
@@ -155,7 +163,9 @@ where
                 scale: 1.0,
             })
         };
-        self.head = self.head_optimizer.step(self.head.clone(), head_grads, &head_rate, threads);
+        self.head = self
+            .head_optimizer
+            .step(self.head.clone(), head_grads, &head_rate, threads);
         Ok(stats)
     }
 }
@@ -225,7 +235,13 @@ where
                     .map(|(_, place)| (weight(*place, plan.first_weight) / totals.text) as f32)
                     .collect(),
             };
-            let ce = linear_ce(hidden.predictors(&targets), model.head(), &answers, false, FloatDType::F32);
+            let ce = linear_ce(
+                hidden.predictors(&targets),
+                model.head(),
+                &answers,
+                false,
+                FloatDType::F32,
+            );
             let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
             stats.of_kind(kind).add(sum, n as f64);
             for ((target, place), nll) in learnt.iter().zip(&ce.nll) {

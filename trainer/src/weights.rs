@@ -1,8 +1,8 @@
 //! What a text token counts in the loss of a batch.
 
+use crate::Result;
 use crate::data::Sample;
 use crate::layout::{Place, follows_fold};
-use crate::Result;
 use crate::team::Team;
 
 /// What the whole batch holds, so that shares weigh their tokens alike.
@@ -41,11 +41,7 @@ impl Totals {
                 }
             }
         }
-        Self {
-            text,
-            slots,
-            named,
-        }
+        Self { text, slots, named }
     }
 }
 

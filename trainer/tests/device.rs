@@ -41,7 +41,10 @@ fn wgpu_learns_what_the_cpu_learns() {
         for (cpu, wgpu) in cpu.iter().zip(wgpu) {
             assert_eq!(cpu.is_some(), wgpu.is_some(), "step {step}");
             let (cpu, wgpu) = (cpu.unwrap_or(0.0), wgpu.unwrap_or(0.0));
-            assert!((cpu - wgpu).abs() < 2e-3 * cpu.max(1.0), "step {step}: {cpu} on the CPU, {wgpu} on wgpu");
+            assert!(
+                (cpu - wgpu).abs() < 2e-3 * cpu.max(1.0),
+                "step {step}: {cpu} on the CPU, {wgpu} on wgpu"
+            );
         }
     }
 }

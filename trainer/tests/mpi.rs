@@ -15,7 +15,12 @@ fn mpirun(processes: usize, recipe: &Path, out: &Path, more: &[&str]) -> Command
     command
         .args(["--allow-run-as-root", "--oversubscribe", "-np", &processes.to_string()])
         .arg(env!("CARGO_BIN_EXE_folio-train"))
-        .args(["run", &recipe.display().to_string(), "--out", &out.display().to_string()])
+        .args([
+            "run",
+            &recipe.display().to_string(),
+            "--out",
+            &out.display().to_string(),
+        ])
         .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -25,7 +30,12 @@ fn mpirun(processes: usize, recipe: &Path, out: &Path, more: &[&str]) -> Command
 
 fn alone(recipe: &Path, out: &Path, more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_folio-train"))
-        .args(["run", &recipe.display().to_string(), "--out", &out.display().to_string()])
+        .args([
+            "run",
+            &recipe.display().to_string(),
+            "--out",
+            &out.display().to_string(),
+        ])
         .args(more)
         .output()
         .unwrap()
@@ -38,7 +48,11 @@ fn text(output: &Output) -> String {
 /// A recipe of one `olm` stage.
 fn recipe(dir: &Path, steps: u64, batch: usize, threads: usize, every: u64) -> std::path::PathBuf {
     let path = dir.join(format!("recipe-{steps}-{batch}-{threads}.toml"));
-    let head: String = house::RECIPE.split("[[stage]]").next().unwrap().replace("threads = 1", &format!("threads = {threads}"));
+    let head: String = house::RECIPE
+        .split("[[stage]]")
+        .next()
+        .unwrap()
+        .replace("threads = 1", &format!("threads = {threads}"));
     let stage = format!(
         "[[stage]]\nkind = \"olm\"\nsteps = {steps}\nbatch = {batch}\nchunks = [1, 3]\nocr_share = 0.5\n\
          lr = {{ embedding = 1e-3, language_model = 1e-3, vision = 1e-3, aligner = 1e-3 }}\n\
@@ -82,7 +96,10 @@ fn process(mpirun: &Child, rank: &str) -> Option<u32> {
     let wanted = format!("OMPI_COMM_WORLD_RANK={rank}");
     children.split_whitespace().find_map(|pid| {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-        environ.split(|&b| b == 0).any(|entry| entry == wanted.as_bytes()).then(|| pid.parse().ok())?
+        environ
+            .split(|&b| b == 0)
+            .any(|entry| entry == wanted.as_bytes())
+            .then(|| pid.parse().ok())?
     })
 }
 
@@ -102,9 +119,19 @@ fn a_process_that_dies_ends_the_others_and_another_number_of_them_goes_on() {
         }
         let victim = process(&child, rank).unwrap();
         let killed = Instant::now();
-        assert!(Command::new("kill").args(["-KILL", &victim.to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-KILL", &victim.to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         let output = child.wait_with_output().unwrap();
-        assert!(killed.elapsed() < Duration::from_secs(30), "it took {:?}", killed.elapsed());
+        assert!(
+            killed.elapsed() < Duration::from_secs(30),
+            "it took {:?}",
+            killed.elapsed()
+        );
         assert!(!output.status.success());
         let said = text(&output);
         let message = format!("process {rank} of 2 ended");

@@ -21,9 +21,9 @@ mod vist2;
 
 pub use build::Source;
 pub use forward::Hidden;
-pub use fused::{AdamW, Answers, AttentionPlan, Fused, PageLengths, Prefix, Seen};
 #[cfg(feature = "burn-cuda")]
 pub use fused::BurnCuda;
+pub use fused::{AdamW, Answers, AttentionPlan, Fused, PageLengths, Prefix, Seen};
 #[cfg(feature = "burn-wgpu")]
 pub use fused::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain};
 pub use linear::Linear;

@@ -99,7 +99,11 @@ impl<B: Fused> VisionModel<B> {
         let patches: Tensor<B, 2> = patches.reshape([pages * slots, patch_len]);
         let weight: Tensor<B, 2> = weight.reshape([d, patch_len]);
         let bias = self.embeddings.patch_embedding.bias.val();
-        let x: Tensor<B, 2> = wrap(<B as Fused>::linear(unwrap(patches), unwrap(weight), Some(unwrap(bias))));
+        let x: Tensor<B, 2> = wrap(<B as Fused>::linear(
+            unwrap(patches),
+            unwrap(weight),
+            Some(unwrap(bias)),
+        ));
         let position = self.embeddings.position_embedding.weight.val().narrow(0, 0, slots);
         let mut x = (x.reshape([pages, slots, d]) + position.unsqueeze()).reshape([pages * slots, d]);
         for layer in &self.encoder.layers {

@@ -3,7 +3,12 @@
 use folio_trainer::team::{Alone, Team};
 
 /// Variables in which launchers tell the number of processes.
-const SIZES: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS"];
+const SIZES: [&str; 4] = [
+    "OMPI_COMM_WORLD_SIZE",
+    "PMI_SIZE",
+    "MPI_LOCALNRANKS",
+    "SLURM_STEP_NUM_TASKS",
+];
 
 /// Processes that were started together, as the launcher tells; 1 without one.
 fn processes() -> usize {

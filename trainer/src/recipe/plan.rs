@@ -284,7 +284,12 @@ mod tests {
     fn processes_share_a_step_without_overlap() {
         let recipe = Recipe::parse(&RECIPE.replace("batch = 4", "batch = 4\naccumulate = 3"), "r.toml").unwrap();
         let plan = Plan::for_processes(&recipe, 128, 2);
-        let big = Recipe::parse(&RECIPE.replace("batch = 4", "batch = 24").replace("batch = 3", "batch = 6"), "r.toml");
+        let big = Recipe::parse(
+            &RECIPE
+                .replace("batch = 4", "batch = 24")
+                .replace("batch = 3", "batch = 6"),
+            "r.toml",
+        );
         let alone = Plan::new(&big.unwrap(), 128);
         for step in [0, 9, 10, 29] {
             let of = |plan: &Plan| plan.step(step, &Curriculum::default()).unwrap().requests;

@@ -61,7 +61,9 @@ fn sample(config: &Config, kind: SampleKind, document: u64) -> Sample {
             chunk(Form::Folded, true, 2),
             chunk(Form::Open, true, 3),
         ],
-        _ => (0..2 + document).map(|i| chunk(Form::Page, true, 2 + (i % 2) as usize)).collect(),
+        _ => (0..2 + document)
+            .map(|i| chunk(Form::Page, true, 2 + (i % 2) as usize))
+            .collect(),
     };
     let sample = Sample {
         kind,
@@ -161,7 +163,12 @@ fn check(config: &Config, samples: &[Sample]) {
                 share(&with_parameters(model.clone(), list), &head, samples).0
             };
             let slope = (moved(h) - moved(-h)) / (2.0 * h);
-            let want: f64 = g.iter().zip(direction).map(|(g, d)| f64::from(*g) * f64::from(*d)).sum::<f64>() / length;
+            let want: f64 = g
+                .iter()
+                .zip(direction)
+                .map(|(g, d)| f64::from(*g) * f64::from(*d))
+                .sum::<f64>()
+                / length;
             let error = (slope - want).abs();
             assert!(
                 error < 1e-3 + 0.03 * norm(&g).min(want.abs().max(0.1 * norm(&g))),
@@ -187,7 +194,11 @@ fn gradients_are_the_loss_s_slopes_for_kinds_mixed_and_every_aligner() {
     for aligner in [AlignerKind::Linear, AlignerKind::Mlp] {
         let config = config(false, aligner);
         let kinds = [SampleKind::Olm, SampleKind::Ocr, SampleKind::Read];
-        let samples: Vec<Sample> = kinds.iter().zip(0..).map(|(&kind, d)| sample(&config, kind, d)).collect();
+        let samples: Vec<Sample> = kinds
+            .iter()
+            .zip(0..)
+            .map(|(&kind, d)| sample(&config, kind, d))
+            .collect();
         check(&config, &samples);
     }
 }
@@ -213,9 +224,17 @@ fn accumulated_batches_are_one_batch() {
             ..step_plan()
         };
         let stats = learner.step(&samples, &plan);
-        (stats.language_norm, stats.vision_norm, stats.olm.get(), stats.directions.get())
+        (
+            stats.language_norm,
+            stats.vision_norm,
+            stats.olm.get(),
+            stats.directions.get(),
+        )
     };
     let (one, four) = (learnt(1), learnt(4));
-    assert!((one.0 - four.0).abs() < 1e-5 * one.0 && (one.1 - four.1).abs() < 1e-5 * one.1, "{one:?} {four:?}");
+    assert!(
+        (one.0 - four.0).abs() < 1e-5 * one.0 && (one.1 - four.1).abs() < 1e-5 * one.1,
+        "{one:?} {four:?}"
+    );
     assert!((one.2.unwrap() - four.2.unwrap()).abs() < 1e-5 && (one.3.unwrap() - four.3.unwrap()).abs() < 1e-5);
 }

@@ -89,7 +89,9 @@ impl Shared {
 
     fn lose(&self, rank: usize) {
         if !self.ended.load(Ordering::Relaxed) {
-            let news = self.lost.compare_exchange(NOBODY, rank, Ordering::Relaxed, Ordering::Relaxed);
+            let news = self
+                .lost
+                .compare_exchange(NOBODY, rank, Ordering::Relaxed, Ordering::Relaxed);
             if news.is_ok() && rank != 0 {
                 // Only process 0 has others to tell.
                 self.send(LOST);
@@ -128,7 +130,11 @@ fn watch(stream: TcpStream, rank: usize, shared: &Arc<Shared>) {
     let Ok(mut reading) = stream.try_clone() else { return };
     let _ = reading.set_read_timeout(Some(BEAT));
     let _ = stream.set_nodelay(true);
-    shared.streams.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+    shared
+        .streams
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(stream);
     let shared = Arc::clone(shared);
     std::thread::spawn(move || {
         let (mut sign, mut heard) = ([0; 64], Instant::now());

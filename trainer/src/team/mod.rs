@@ -167,7 +167,10 @@ pub fn check_weights<B: Backend, M: Module<B>>(team: &dyn Team, module: &M) -> R
     let squares: Vec<f64> = own.iter().map(|x| x * x).collect();
     let (sums, squares) = (team.sum_exactly(own.clone())?, team.sum_exactly(squares)?);
     // Equal numbers have the mean's square for the mean of their squares, others more.
-    let alike = sums.iter().zip(&squares).all(|(sum, squares)| sum * sum == squares * size);
+    let alike = sums
+        .iter()
+        .zip(&squares)
+        .all(|(sum, squares)| sum * sum == squares * size);
     if alike {
         return Ok(());
     }

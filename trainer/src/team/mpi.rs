@@ -41,9 +41,14 @@ impl Mpi {
         };
         let host = processor_name().unwrap_or_else(|_| "localhost".to_owned());
         let (rank, size) = (team.rank(), team.size());
-        let listener = (rank == 0).then(|| std::net::TcpListener::bind(("0.0.0.0", 0))).transpose();
+        let listener = (rank == 0)
+            .then(|| std::net::TcpListener::bind(("0.0.0.0", 0)))
+            .transpose();
         let listener = listener.map_err(|e| Error::io("listen on", "a port for the other processes", e))?;
-        let port = listener.as_ref().and_then(|l| l.local_addr().ok()).map_or(0, |a| a.port());
+        let port = listener
+            .as_ref()
+            .and_then(|l| l.local_addr().ok())
+            .map_or(0, |a| a.port());
         let address = team.address(&host, port)?;
         team.lifeline = Some(Lifeline::new(rank, size, listener, &address));
         Ok(Some(team))

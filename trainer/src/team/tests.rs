@@ -39,7 +39,10 @@ impl Team for Played {
     }
     fn sum_exactly(&self, numbers: Vec<f64>) -> Result<Vec<f64>> {
         let all = self.all(numbers);
-        assert!(all.iter().all(|x| x.len() == all[0].len()), "ranks send as much as each other");
+        assert!(
+            all.iter().all(|x| x.len() == all[0].len()),
+            "ranks send as much as each other"
+        );
         Ok((0..all[0].len()).map(|i| all.iter().map(|x| x[i]).sum()).collect())
     }
     fn broadcast(&self, numbers: Vec<f32>) -> Result<Vec<f32>> {
@@ -101,7 +104,11 @@ fn weights_are_shared_and_a_drift_is_found() {
         let own = head(1.0 + process.rank as f32);
         let apart = check_weights::<Flex, _>(process, &own).is_err();
         let shared = share_weights::<Flex, _>(process, own).unwrap();
-        (apart, weights(&shared), check_weights::<Flex, _>(process, &shared).is_ok())
+        (
+            apart,
+            weights(&shared),
+            check_weights::<Flex, _>(process, &shared).is_ok(),
+        )
     });
     for (apart, weights, alike) in outcomes {
         assert!(apart && alike);

@@ -1,10 +1,10 @@
 //! The fused operations on the CPU backend.
 
-use super::{AttentionPlan, Fused, PageLengths, Seen, cpu, plain};
 #[cfg(feature = "train")]
 use super::{AdamW, Answers};
-use burn::tensor::{DType, FloatDType, Shape};
+use super::{AttentionPlan, Fused, PageLengths, Seen, cpu, plain};
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, FloatDType, Shape};
 use burn_flex::{Flex, FlexTensor};
 use std::sync::Arc;
 
@@ -32,11 +32,7 @@ pub(super) fn dims(t: &FlexTensor) -> Vec<usize> {
 impl Fused for Flex {
     const PACKED_ATTENTION: bool = true;
 
-    fn linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: Option<FloatTensor<Self>>,
-    ) -> FloatTensor<Self> {
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Option<FloatTensor<Self>>) -> FloatTensor<Self> {
         let (rows, outputs) = (dims(&x)[0], dims(&weight)[0]);
         if rows == 1 && bias.is_none() && weight.dtype() == DType::F32 {
             // One token: reading the weights is all the work, and burn-flex reads small ones on one core only.
@@ -180,7 +176,12 @@ impl Fused for Flex {
 }
 
 /// Normalised rows and, for the gradient, their moments.
-pub(super) fn layer_norm(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, eps: f64) -> (Vec<f32>, Vec<[f32; 2]>) {
+pub(super) fn layer_norm(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    eps: f64,
+) -> (Vec<f32>, Vec<[f32; 2]>) {
     values(x, |x| {
         values(weight, |w| values(bias, |b| cpu::layer_norm(x, w, b, eps as f32)))
     })

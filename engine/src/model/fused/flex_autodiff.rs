@@ -16,11 +16,7 @@ use std::sync::Arc;
 impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     const PACKED_ATTENTION: bool = true;
 
-    fn linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: Option<FloatTensor<Self>>,
-    ) -> FloatTensor<Self> {
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Option<FloatTensor<Self>>) -> FloatTensor<Self> {
         if weight.primitive.dtype() != DType::F32 {
             return plain::linear::<Self>(x, weight, bias);
         }

@@ -86,11 +86,7 @@ pub trait Fused: Backend {
 
     /// `x Wᵀ + b`: `x`, `[n, in]`, by `weight`, `[out, in]`, to `[n, out]`; `bias`: `[out]`. The product is computed in the
     /// weight's type, what goes in and comes out is in that of `x`.
-    fn linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: Option<FloatTensor<Self>>,
-    ) -> FloatTensor<Self> {
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Option<FloatTensor<Self>>) -> FloatTensor<Self> {
         plain::linear::<Self>(x, weight, bias)
     }
 

@@ -172,7 +172,10 @@ fn close<const D: usize>(got: Tensor<Flex, D>, want: Tensor<Flex, D>) {
     let (got, want) = (vec(got), vec(want));
     assert_eq!(got.len(), want.len());
     for (got, want) in got.iter().zip(&want) {
-        assert!((got - want).abs() < 2e-5 * want.abs().max(1.0), "{got} instead of {want}");
+        assert!(
+            (got - want).abs() < 2e-5 * want.abs().max(1.0),
+            "{got} instead of {want}"
+        );
     }
 }
 

@@ -17,7 +17,11 @@ pub(in super::super) fn linear(x: &[f32], w: &[f32], b: Option<&[f32]>, [n, inpu
 
 /// Gradient of [`linear`] for `x`: `dy w`.
 pub(in super::super) fn linear_backward_x(dy: &[f32], w: &[f32], [n, inputs, outputs]: [usize; 3]) -> Vec<f32> {
-    product([n, inputs, outputs], (dy, View::rows(0, outputs)), (w, View::rows(0, inputs)))
+    product(
+        [n, inputs, outputs],
+        (dy, View::rows(0, outputs)),
+        (w, View::rows(0, inputs)),
+    )
 }
 
 /// Gradient of [`linear`] for `w`: `dyᵀ x`.

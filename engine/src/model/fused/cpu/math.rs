@@ -70,7 +70,15 @@ pub(super) fn matmul(
     }
     assert!(dst_view.end(m, n) <= dst.len());
     // SAFETY: the assertion above bounds every element of `dst` that the product touches.
-    unsafe { gemm([m, n, k], (dst.as_mut_ptr().add(dst_view.at), dst_view), (a, a_view), (b, b_view), add) };
+    unsafe {
+        gemm(
+            [m, n, k],
+            (dst.as_mut_ptr().add(dst_view.at), dst_view),
+            (a, a_view),
+            (b, b_view),
+            add,
+        )
+    };
 }
 
 /// `a·b` as a new matrix in row-major order. It is written once: zeros first would cost another pass over it.

@@ -17,7 +17,9 @@ pub(super) fn linear<C: CheckpointStrategy>(
 ) -> FloatTensor<Autodiff<Flex, C>> {
     let sizes = [dims(&x.primitive)[0], dims(&x.primitive)[1], dims(&weight.primitive)[0]];
     let of = |bias: Option<&[f32]>| {
-        values(&x.primitive, |x| values(&weight.primitive, |w| cpu::linear(x, w, bias, sizes)))
+        values(&x.primitive, |x| {
+            values(&weight.primitive, |w| cpu::linear(x, w, bias, sizes))
+        })
     };
     let y = match &bias {
         Some(bias) => values(&bias.primitive, |b| of(Some(b))),
@@ -26,7 +28,11 @@ pub(super) fn linear<C: CheckpointStrategy>(
     let y = tensor(y, [sizes[0], sizes[2]]);
     let state = (x.primitive, weight.primitive);
     match bias {
-        Some(bias) => match Linear.prepare::<C>([x.node, weight.node, bias.node]).compute_bound().stateful() {
+        Some(bias) => match Linear
+            .prepare::<C>([x.node, weight.node, bias.node])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish(state, y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         },
