@@ -85,7 +85,9 @@ pub fn train_on(
         Device::Cpu => train_with::<Autodiff<Flex>>(setup, &Default::default(), team, stop, reporter),
         #[cfg(feature = "cuda")]
         Device::Cuda(index) => {
-            let device = burn_cuda::CudaDevice::new(index.unwrap_or_else(local_rank));
+            let device = burn_cuda::CudaDevice {
+                index: index.unwrap_or_else(local_rank),
+            };
             train_on_gpu::<Autodiff<folio_engine::model::BurnCuda>>(&device, "CUDA", setup, team, stop, reporter)
         }
         #[cfg(feature = "wgpu")]
@@ -144,10 +146,11 @@ pub fn probe<B: burn::tensor::backend::AutodiffBackend>(device: &B::Device, name
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert_with(|| what.lines().next().unwrap_or_default().to_owned());
     }));
-    let sum = std::panic::catch_unwind(|| {
+    // What a panic may leave half-done is not used again: the run ends.
+    let sum = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let two = Tensor::<B, 1>::ones([2], device).sum();
         two.into_data().convert::<f32>().into_vec::<f32>().unwrap_or_default()
-    });
+    }));
     std::panic::set_hook(hook);
     let reason = first.lock().unwrap_or_else(PoisonError::into_inner).take();
     match sum {
