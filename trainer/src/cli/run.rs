@@ -34,7 +34,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn run_with(args: &Args, team: &dyn Team) -> anyhow::Result<()> {
-    let stop = stop_on_interrupt(team.writes())?;
+    let writes = team.writes();
+    let stop = stop_on_interrupt(writes)?;
     let tokenising = bar(0, "bytes of text tokenised");
     let prepared = prepare_for(
         &args.recipe,
@@ -42,7 +43,7 @@ fn run_with(args: &Args, team: &dyn Team) -> anyhow::Result<()> {
         args.resume,
         team,
         &|event| match event {
-            Preparing::Note(text) if team.writes() => tokenising.suspend(|| eprintln!("{text}")),
+            Preparing::Note(text) if writes => tokenising.suspend(|| eprintln!("{text}")),
             Preparing::Note(_) => {}
             Preparing::Tokenised(bytes) => tokenising.inc(bytes),
         },
@@ -50,7 +51,7 @@ fn run_with(args: &Args, team: &dyn Team) -> anyhow::Result<()> {
     tokenising.finish_and_clear();
     let setup = prepared?;
     let (steps, first, root) = (setup.plan.steps(), setup.state.step, setup.run.root().to_owned());
-    if !team.writes() {
+    if !writes {
         train_on(args.device, setup, team, &stop, &mut Silent)?;
         return Ok(());
     }
