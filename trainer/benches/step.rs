@@ -1,7 +1,8 @@
 //! Speed of the training step on made-up samples, by kind and document length:
 //! `cargo bench -p folio-trainer --bench step`.
 //!
-//! Prints the median step of each row; compare rows of one run only, these machines are noisy.
+//! Prints the median step of each row; compare rows of one run only, these
+//! machines are noisy. Then memory: what the process holds after 50 and after 500 steps, which should be the same.
 #![allow(clippy::print_stdout, missing_docs)]
 
 use burn::backend::Autodiff;
@@ -11,6 +12,7 @@ use folio_engine::config::{Config, preset};
 use folio_engine::model::Vist2;
 use folio_trainer::aux_loss::CellHead;
 use folio_trainer::data::{ChunkSample, Form, Sample, SampleKind};
+use folio_trainer::metrics::rss_mb;
 use folio_trainer::step::{Learner, StepPlan};
 use std::time::Instant;
 
@@ -66,6 +68,19 @@ fn main() {
             "{name:<6} {documents:>9} {chunks:>7} {median:>8.3} {:>9.0}",
             tokens as f64 / median
         );
+    }
+    memory(&mut learner, &config, &plan);
+}
+
+/// Memory after many steps, in MB.
+fn memory(learner: &mut Learner<Autodiff<Flex>>, config: &Config, plan: &StepPlan) {
+    let batch: Vec<Sample> = (0..2).map(|_| sample(config, SampleKind::Olm, 2)).collect();
+    for step in 1..=500 {
+        learner.step(&batch, plan);
+        if [50, 500].contains(&step) {
+            let held = rss_mb().map_or_else(|| "unknown".to_owned(), |mb| format!("{mb:.0} MB"));
+            println!("memory after {step} steps: {held}");
+        }
     }
 }
 

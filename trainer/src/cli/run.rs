@@ -34,7 +34,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn run_with(args: &Args, team: &dyn Team) -> anyhow::Result<()> {
-    let stop = stop_on_interrupt(team.writes())?;
+    let writes = team.writes();
+    let stop = stop_on_interrupt(writes)?;
     let tokenising = bar(0, "bytes of text tokenised");
     let writes = team.writes();
     let prepared = prepare_for(
@@ -51,7 +52,7 @@ fn run_with(args: &Args, team: &dyn Team) -> anyhow::Result<()> {
     tokenising.finish_and_clear();
     let setup = prepared?;
     let (steps, first, root) = (setup.plan.steps(), setup.state.step, setup.run.root().to_owned());
-    if !team.writes() {
+    if !writes {
         train_on(args.device, setup, team, &stop, &mut Silent)?;
         return Ok(());
     }
