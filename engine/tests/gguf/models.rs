@@ -5,13 +5,13 @@ use folio_engine::checkpoint::{TensorSpec, tensors};
 use folio_engine::config::{Config, TextConfig, TextModelType};
 
 /// Special tokens, then one token a byte, then four merges of the string "hello".
-pub const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
-pub const VOCAB: usize = 3 + 256 + 4;
-pub const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
+pub(crate) const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+pub(crate) const VOCAB: usize = 3 + 256 + 4;
+pub(crate) const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
                             {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 /// The configuration that the metadata of [`file`] must give.
-pub fn config(model_type: TextModelType, tied: bool) -> Config {
+pub(crate) fn config(model_type: TextModelType, tied: bool) -> Config {
     Config {
         text: TextConfig {
             model_type,
@@ -34,7 +34,7 @@ pub fn config(model_type: TextModelType, tied: bool) -> Config {
 }
 
 /// The values of a tensor under its Hugging Face name and in Hugging Face's order: a function of name and place.
-pub fn values(spec: &TensorSpec) -> Vec<f32> {
+pub(crate) fn values(spec: &TensorSpec) -> Vec<f32> {
     let seed: u32 = spec
         .name
         .bytes()
@@ -50,7 +50,7 @@ pub fn values(spec: &TensorSpec) -> Vec<f32> {
 }
 
 /// What llama.cpp calls a tensor.
-pub fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let mut name = name.to_owned();
     for (from, to) in [
         ("model.embed_tokens", "token_embd"),
@@ -89,7 +89,7 @@ fn permute(values: &[f32], columns: usize, head: usize) -> Vec<f32> {
 }
 
 /// The file of [`config`] with [`values`], all f32.
-pub fn file(model_type: TextModelType, tied: bool) -> File {
+pub(crate) fn file(model_type: TextModelType, tied: bool) -> File {
     let config = config(model_type, tied);
     let architecture = match model_type {
         TextModelType::Llama => "llama",
@@ -143,7 +143,7 @@ fn tokenizer(metadata: &mut Vec<(String, Meta)>) {
         33..=126 | 161..=172 | 174..=255 => char::from(b).to_string(),
         _ => {
             moved += 1;
-            char::from_u32(moved - 1).unwrap().to_string()
+            char::from_u32(moved - 1).expect("a letter").to_string()
         }
     });
     let mut tokens: Vec<String> = SPECIAL.iter().map(|s| (*s).to_owned()).collect();

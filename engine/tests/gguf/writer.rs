@@ -2,7 +2,7 @@
 
 /// A metadata value.
 #[derive(Clone)]
-pub enum Meta {
+pub(crate) enum Meta {
     U32(u32),
     F32(f32),
     Bool(bool),
@@ -21,24 +21,24 @@ impl From<&str> for Meta {
 
 /// A tensor; `dims` innermost first, as GGUF has them.
 #[derive(Clone)]
-pub struct Tensor {
-    pub name: String,
-    pub dims: Vec<u64>,
-    pub kind: u32,
-    pub data: Vec<u8>,
+pub(crate) struct Tensor {
+    pub(crate) name: String,
+    pub(crate) dims: Vec<u64>,
+    pub(crate) kind: u32,
+    pub(crate) data: Vec<u8>,
 }
 
 /// A file.
 #[derive(Clone)]
-pub struct File {
-    pub version: u32,
-    pub metadata: Vec<(String, Meta)>,
-    pub tensors: Vec<Tensor>,
+pub(crate) struct File {
+    pub(crate) version: u32,
+    pub(crate) metadata: Vec<(String, Meta)>,
+    pub(crate) tensors: Vec<Tensor>,
 }
 
 impl File {
     /// Replaces the value of `key`, or takes it away.
-    pub fn set(&mut self, key: &str, value: Option<Meta>) {
+    pub(crate) fn set(&mut self, key: &str, value: Option<Meta>) {
         self.metadata.retain(|(other, _)| other != key);
         if let Some(value) = value {
             self.metadata.push((key.into(), value));
@@ -46,7 +46,7 @@ impl File {
     }
 
     /// The file's bytes.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = b"GGUF".to_vec();
         out.extend(self.version.to_le_bytes());
         out.extend((self.tensors.len() as u64).to_le_bytes());
