@@ -7,7 +7,6 @@ mod text;
 mod writer;
 
 use folio_engine::Error;
-use models::file;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use writer::File;
@@ -34,5 +33,16 @@ fn says<T>(result: Result<T, Error>, parts: &[&str]) {
     assert!(!error.contains('\n') && error.len() < 500, "{error}");
     for part in parts {
         assert!(error.contains(part), "{error:?} does not say {part:?}");
+    }
+}
+
+/// For `fuzz/seeds.sh`.
+#[test]
+#[ignore = "writes seeds for fuzzing to $FOLIO_SEEDS"]
+fn seeds() {
+    use folio_engine::config::TextModelType;
+    let folder = PathBuf::from(std::env::var_os("FOLIO_SEEDS").expect("FOLIO_SEEDS")).join("gguf");
+    for (name, model_type) in [("llama", TextModelType::Llama), ("qwen3", TextModelType::Qwen3)] {
+        std::fs::write(folder.join(name), models::file(model_type, true).bytes()).expect("write");
     }
 }

@@ -143,7 +143,7 @@ fn tokenizer(metadata: &mut Vec<(String, Meta)>) {
         33..=126 | 161..=172 | 174..=255 => char::from(b).to_string(),
         _ => {
             moved += 1;
-            char::from_u32(moved - 1).unwrap().to_string()
+            char::from_u32(moved - 1).expect("a letter").to_string()
         }
     });
     let mut tokens: Vec<String> = SPECIAL.iter().map(|s| (*s).to_owned()).collect();
