@@ -151,7 +151,8 @@ fn check(config: &Config, samples: &[Sample]) {
             if length == 0.0 {
                 continue;
             }
-            let h = 4e-3 * norm(&w).max(0.5);
+            // Small enough for the curvature, large enough for the rounding of the loss.
+            let h = 4e-3 * norm(&w).clamp(0.5, 4.0);
             let moved = |by: f64| {
                 let data: Vec<f32> = w
                     .iter()
