@@ -184,7 +184,7 @@ fn prepare_one(
                 let stream = Stream::open(sources, drawer.clone(), json, eos, &cache, recipe.seed)?;
                 Ok(DataSet::Stream(Arc::new(stream)))
             }
-            DataKind::Text => Ok(DataSet::Text(windows(sources, recipe.seed)?)),
+            DataKind::Text => Ok(DataSet::Text(Arc::new(windows(sources, recipe.seed)?))),
             DataKind::Caption => opened.captions(sources),
             DataKind::Chat => opened.chats(sources),
         })

@@ -36,7 +36,7 @@ fn work(sample: &Sample) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{ChunkSample, SampleKind};
+    use crate::data::{ChunkSample, Form, SampleKind};
     use proptest::prelude::*;
 
     fn sample(number: usize, tokens: usize) -> Sample {

@@ -37,7 +37,7 @@ impl DataKind {
 #[derive(Debug, Clone)]
 pub enum DataSet {
     /// Windows of documents.
-    Text(Windows),
+    Text(Arc<Windows>),
     /// Windows of documents from shards that are tokenised as the run goes on.
     Stream(Arc<Stream>),
     /// Images with captions.

@@ -64,7 +64,7 @@ impl Texts {
 
     /// `n` tokens from some place of some document, by `index`; fewer where a document has no more.
     pub(super) fn piece(&self, index: usize, n: usize) -> &[u32] {
-        let mut rng = Rng::new(&[self.seed, 0x7069_6563_65, index as u64]);
+        let mut rng = Rng::new(&[self.seed, 0x0070_6965_6365, index as u64]);
         let document = &self.documents[rng.below(self.documents.len() as u64) as usize];
         let start = rng.below((document.len().saturating_sub(n) + 1) as u64) as usize;
         &document[start..document.len().min(start + n)]
@@ -99,10 +99,10 @@ fn stretch(text: &str, bytes: usize) -> &str {
     while !text.is_char_boundary(start) {
         start += 1;
     }
-    if let (true, Some(at)) = (start > 0, text[start..].find(". ")) {
-        if at < 2000 {
-            start += at + 2;
-        }
+    if let (true, Some(at)) = (start > 0, text[start..].find(". "))
+        && at < 2000
+    {
+        start += at + 2;
     }
     let mut end = text.len().min(start + bytes);
     while !text.is_char_boundary(end) {
