@@ -51,7 +51,7 @@ mod tests {
                 text: String::new(),
                 cells: Vec::new(),
                 patch_tokens: Vec::new(),
-                form: crate::data::Form::Page,
+                form: Form::Page,
                 learn: true,
             }],
         }

@@ -112,7 +112,9 @@ fn hostile_tensors_are_refused() {
         change(&mut file.tensors[3]);
         put(&file)
     };
-    let cases: [(&dyn Fn(&mut Tensor), &str); 9] = [
+    /// What is done to a tensor, and what is said of it.
+    type Case<'a> = (&'a dyn Fn(&mut Tensor), &'a str);
+    let cases: [Case<'_>; 9] = [
         (&|t| t.dims = vec![u64::MAX, 2], "beyond the end of the file"),
         (&|t| t.dims = vec![1 << 62, 1 << 62], "beyond the end of the file"),
         (&|t| t.dims = vec![64, 1 << 20], "beyond the end of the file"),

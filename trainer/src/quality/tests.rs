@@ -88,7 +88,9 @@ impl Runner for Parrot {
         self.next = 0;
         let fold = self.config.fold.as_ref().unwrap();
         let slots: Vec<usize> = pages.iter().map(|page| Patches::ink_slots(page, fold)).collect();
-        slots.iter().for_each(|&n| drop(self.context.fold(n)));
+        for &n in &slots {
+            self.context.fold(n);
+        }
         let logits = self.logits([self.answer()].into_iter());
         ready(Ok(Folded {
             slots,

@@ -119,7 +119,7 @@ mod tests {
             }
         }
         let switch = switch.unwrap();
-        assert!(switch >= 100 + LAG && switch < 300, "{switch}");
+        assert!((100 + LAG..300).contains(&switch), "{switch}");
         // Never changed afterwards, nor for steps that were drawn before it was known.
         assert_eq!(curriculum.entry(&entries, 3, switch - 1, first + switch - 1), Some(0));
         assert_eq!(curriculum.entry(&entries, 3, 500, first + 500), None);
