@@ -79,6 +79,7 @@ fn folio_nano() -> Config {
             visual_tokens: 32,
             visual_sees_text: false,
             skip_blank_patches: true,
+            page_encoder: Default::default(),
         }),
     }
 }
@@ -113,6 +114,7 @@ fn smollm2() -> Config {
             visual_tokens: 64,
             visual_sees_text: false,
             skip_blank_patches: true,
+            page_encoder: Default::default(),
         }),
     }
 }
@@ -165,6 +167,7 @@ fn vist2(hidden_size: usize, layers: usize, heads: usize, intermediate_size: usi
             visual_tokens: 256,
             visual_sees_text: false,
             skip_blank_patches: false,
+            page_encoder: Default::default(),
         }),
     }
 }

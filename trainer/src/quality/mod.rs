@@ -10,9 +10,9 @@ mod reader;
 mod report;
 mod rouge;
 mod table;
-mod texts;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use distance::{edit_distance, rouge_l};
 pub use report::{Continuations, Control, Copy, Model, Needle, Nll, Paired, Reading, Report, Scores};

@@ -192,9 +192,19 @@ fn reading_counts_exact_pages_and_wrong_characters() {
     let found = watching(|watch| probes::reading(&mut reader, &texts, &options(), watch)).unwrap();
     assert_eq!(found.len(), 4);
     for (found, size) in [(&found[0], 16), (&found[2], 32)] {
-        assert_eq!((found.text, found.page_tokens, found.pages, found.exact), ("prose", size, 2, 0.5));
-        let characters: usize =
-            (0..2).map(|i| reader.tokenizer.decode(texts.piece(size * 1000 + i, size)).chars().count()).sum();
+        assert_eq!(
+            (found.text, found.page_tokens, found.pages, found.exact),
+            ("prose", size, 2, 0.5)
+        );
+        let characters: usize = (0..2)
+            .map(|i| {
+                reader
+                    .tokenizer
+                    .decode(texts.piece(size * 1000 + i, size))
+                    .chars()
+                    .count()
+            })
+            .sum();
         assert_eq!(found.character_error_rate, 1.0 / characters as f64);
         // Strips of 16 cells: a visual token shows 16 characters, the last of a page perhaps fewer.
         assert!((8.0..=16.0).contains(&found.characters_per_slot), "{found:?}");
@@ -231,7 +241,10 @@ fn copies_are_counted_with_and_without_the_text() {
     let foreseen = vec![true, false, false, false, true, true, false, false];
     let (mut reader, texts) = house(|_, _| Vec::new(), foreseen);
     let found = watching(|watch| probes::copies(&mut reader, &texts, &options(), watch)).unwrap();
-    let figures: Vec<_> = found.iter().map(|c| (c.folds, c.texts, c.accuracy, c.accuracy_without)).collect();
+    let figures: Vec<_> = found
+        .iter()
+        .map(|c| (c.folds, c.texts, c.accuracy, c.accuracy_without))
+        .collect();
     assert_eq!(figures, [(1, 2, 0.5, 0.0), (2, 2, 0.5, 0.5)]);
 }
 
@@ -258,11 +271,18 @@ fn a_whole_evaluation_agrees_with_itself() {
     }
     let data = sources(&[text]).unwrap();
     let controls = ["full", "window", "none", "shuffled_pages", "twin"].map(|name| (model.clone(), name.to_owned()));
-    let controls: Vec<_> = controls.into_iter().chain([(other.clone(), "other".to_owned())]).collect();
+    let controls: Vec<_> = controls
+        .into_iter()
+        .chain([(other.clone(), "other".to_owned())])
+        .collect();
     let report = watching(|watch| evaluate(&model, &controls, &data, &options(), watch)).unwrap();
     let of = |name: &str| report.controls.iter().find(|c| c.name == name).unwrap();
     // The same weights in another memory are that mode's scores, and in the same memory make no difference.
-    for (name, nll) in [("full", &report.scores.full), ("window", &report.scores.window), ("none", &report.scores.none)] {
+    for (name, nll) in [
+        ("full", &report.scores.full),
+        ("window", &report.scores.window),
+        ("none", &report.scores.none),
+    ] {
         assert_eq!(&of(name).nll, nll, "{name}");
     }
     assert_eq!(of("none").less_model, report.scores.none_less_folded);
@@ -271,7 +291,10 @@ fn a_whole_evaluation_agrees_with_itself() {
     assert_eq!(twin.needle, report.needle);
     assert!(of("other").less_model.unwrap().mean != 0.0);
     assert!(of("shuffled_pages").nll.mean != report.scores.folded.mean);
-    assert_eq!(of("shuffled_pages").nll.by_offset.len(), report.scores.folded.by_offset.len());
+    assert_eq!(
+        of("shuffled_pages").nll.by_offset.len(),
+        report.scores.folded.by_offset.len()
+    );
     let least = report.continuations.as_ref().unwrap();
     assert_eq!((least.documents, least.prompt_tokens, least.tokens), (2, 100, 96));
     let table = markdown(&report);
@@ -290,12 +313,16 @@ fn a_whole_evaluation_agrees_with_itself() {
         },
     );
     assert!(stopped.unwrap_err().to_string().contains("stopped"));
-    let nowhere = watching(|watch| evaluate(dir.path(), &[], &data, &options(), watch)).unwrap_err().to_string();
+    let nowhere = watching(|watch| evaluate(dir.path(), &[], &data, &options(), watch))
+        .unwrap_err()
+        .to_string();
     assert!(nowhere.contains("neither a model folder nor a run"), "{nowhere}");
     let long = Options {
         tokens: 100_000,
         ..options()
     };
-    let error = watching(|watch| evaluate(&model, &[], &data, &long, watch)).unwrap_err().to_string();
+    let error = watching(|watch| evaluate(&model, &[], &data, &long, watch))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("lower --tokens"), "{error}");
 }

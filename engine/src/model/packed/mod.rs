@@ -25,6 +25,9 @@ pub struct DocumentTokens {
     pub ids: Vec<Vec<u32>>,
     /// Patches of each piece's page, `slots × patch_len`, as `Patches` gives them.
     pub patches: Vec<Vec<f32>>,
+    /// Token ids of the text that each piece's page shows, for models that read pages from their tokens
+    /// ([`PageEncoder`](crate::config::PageEncoder)); may be left empty for all others.
+    pub page_ids: Vec<Vec<u32>>,
 }
 
 /// A token to be predicted.
@@ -68,6 +71,9 @@ pub struct Packed<B: Backend> {
     pub(super) patches: Option<Tensor<B, 3>>,
     /// `[pages, 1, 1, slots]`, when pages differ in length.
     pub(super) page_bias: Option<Tensor<B, 4>>,
+    /// Of every page: its token ids (where they are given) and its slots.
+    pub(super) page_ids: Vec<Vec<u32>>,
+    pub(super) page_slots: Vec<usize>,
     /// Who sees whom, for a kernel.
     pub(super) plan: Arc<AttentionPlan>,
     /// Who sees whom, for plain tensor operations; `None` where the backend has a kernel that goes by the plan.
@@ -130,6 +136,14 @@ impl<B: Fused> Packed<B> {
         let chunk_len = docs.iter().flat_map(|d| d.open.iter().map(Vec::len)).max().unwrap_or(0);
         let size = memory + chunks * chunk_len;
         let (pages, slots, patches, page_bias) = pack_pages::<B>(documents, patch_len, device);
+
+        let (mut page_ids, mut page_slots) = (Vec::new(), Vec::new());
+        for document in documents {
+            for (i, page) in document.patches.iter().enumerate().filter(|(_, page)| !page.is_empty()) {
+                page_ids.push(document.page_ids.get(i).cloned().unwrap_or_default());
+                page_slots.push(page.len() / patch_len);
+            }
+        }
 
         let mut positions = vec![0; documents.len() * size];
         let mut gather = vec![0i32; documents.len() * size];
@@ -194,6 +208,8 @@ impl<B: Fused> Packed<B> {
             gather: int(gather),
             patches,
             page_bias,
+            page_ids,
+            page_slots,
             biases: (visual_sees_text || !B::PACKED_ATTENTION).then(|| PackedBiases {
                 memory: bias.memory(device),
                 memory_to_open: (visual_sees_text && chunks > 0).then(|| bias.memory_to_open(device)),
