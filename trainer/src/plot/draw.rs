@@ -7,7 +7,9 @@ use plotters::prelude::*;
 use std::fmt::Display;
 
 /// Width and height of one panel, in pixels.
-pub const SIZE: (u32, u32) = (560, 320);
+pub const SIZE: (u32, u32) = (640, 320);
+/// Width of it that names the curves.
+const LEGEND: u32 = 160;
 /// Panels side by side.
 const COLUMNS: usize = 2;
 
@@ -28,6 +30,7 @@ const COLOURS: [RGBColor; 10] = [
 /// One curve, ready to draw.
 struct Curve {
     label: String,
+    colour: RGBAColor,
     points: Vec<(f64, f64)>,
 }
 
@@ -44,6 +47,13 @@ pub fn draw(runs: &[Run]) -> Result<String> {
     if panels.is_empty() {
         return Err(Error::Argument("the metrics hold no figure to draw".to_owned()));
     }
+    let points = || {
+        panels
+            .iter()
+            .flat_map(|(_, curves)| curves)
+            .flat_map(|curve| &curve.points)
+    };
+    let steps = range(points().map(|p| p.0), 0.0);
     let rows = panels.len().div_ceil(COLUMNS);
     let mut svg = String::new();
     {
@@ -51,28 +61,30 @@ pub fn draw(runs: &[Run]) -> Result<String> {
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         root.fill(&WHITE).map_err(failed)?;
         for (area, (panel, curves)) in root.split_evenly((rows, COLUMNS)).iter().zip(&panels) {
-            draw_panel(area, panel.title, curves)?;
+            draw_panel(area, panel.title, curves, steps.clone())?;
         }
         root.present().map_err(failed)?;
     }
     Ok(svg)
 }
 
-/// A panel's curves, run by run. Rates that are 0 all along are no curves.
+/// A panel's curves, run by run. Rates that are 0 all along are no curves. Of one run, every curve has its colour; of
+/// several, every run, and its curves have shades.
 fn curves(panel: &Panel, runs: &[Run]) -> Vec<Curve> {
     let mut curves = Vec::new();
-    for run in runs {
-        for (key, name) in panel.series {
+    for (r, run) in runs.iter().enumerate() {
+        for (s, (key, name)) in panel.series.iter().enumerate() {
             let points = run.points(key);
             if points.iter().all(|p| p.1 == 0.0) {
                 continue;
             }
-            let label = if runs.len() > 1 {
-                format!("{}: {name}", run.name)
+            let (label, colour) = if runs.len() > 1 {
+                let shade = [1.0, 0.6, 0.35, 0.2][s.min(3)];
+                (format!("{}: {name}", run.name), COLOURS[r % COLOURS.len()].mix(shade))
             } else {
-                (*name).to_owned()
+                ((*name).to_owned(), COLOURS[s % COLOURS.len()].to_rgba())
             };
-            curves.push(Curve { label, points });
+            curves.push(Curve { label, colour, points });
         }
     }
     curves
@@ -89,16 +101,22 @@ fn range(values: impl Iterator<Item = f64>, margin: f64) -> std::ops::Range<f64>
     least - room..most + room
 }
 
-fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, curves: &[Curve]) -> Result<()> {
-    let all = || curves.iter().flat_map(|curve| curve.points.iter());
-    let (x, y) = (range(all().map(|p| p.0), 0.0), range(all().map(|p| p.1), 0.06));
+fn draw_panel(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    title: &str,
+    curves: &[Curve],
+    steps: std::ops::Range<f64>,
+) -> Result<()> {
+    let y = range(curves.iter().flat_map(|curve| curve.points.iter().map(|p| p.1)), 0.06);
     let small = y.end.abs().max(y.start.abs()) < 0.02;
-    let mut chart = ChartBuilder::on(area)
+    // Beside the curves, so that it covers none.
+    let (plot, legend) = area.split_horizontally(SIZE.0 - LEGEND);
+    let mut chart = ChartBuilder::on(&plot)
         .caption(title, ("sans-serif", 15))
         .margin(10)
         .x_label_area_size(30)
         .y_label_area_size(58)
-        .build_cartesian_2d(x, y)
+        .build_cartesian_2d(steps, y)
         .map_err(failed)?;
     chart
         .configure_mesh()
@@ -113,29 +131,25 @@ fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, curves: &[
         .draw()
         .map_err(failed)?;
     for (i, curve) in curves.iter().enumerate() {
-        let colour = COLOURS[i % COLOURS.len()];
-        let series = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2)).point_size(
-            // A lone point would be no line.
-            if curve.points.len() == 1 { 3 } else { 0 },
-        );
-        chart
-            .draw_series(series)
-            .map_err(failed)?
-            .label(&curve.label)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour.stroke_width(2)));
+        let style = curve.colour.stroke_width(2);
+        // A lone point would be no line.
+        let size = if curve.points.len() == 1 { 3 } else { 0 };
+        let series = LineSeries::new(curve.points.iter().copied(), style).point_size(size);
+        chart.draw_series(series).map_err(failed)?;
+        let y = 40 + 16 * i as i32;
+        legend
+            .draw(&PathElement::new([(2, y), (18, y)], style))
+            .map_err(failed)?;
+        let label = Text::new(curve.label.clone(), (24, y - 6), ("sans-serif", 11));
+        legend.draw(&label).map_err(failed)?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.85))
-        .border_style(RGBColor(200, 200, 200))
-        .label_font(("sans-serif", 11))
-        .draw()
-        .map_err(failed)
+    Ok(())
 }
 
 fn number(y: f64, small: bool) -> String {
-    if small {
+    if y == 0.0 {
+        "0".to_owned()
+    } else if small {
         format!("{y:.1e}")
     } else if y.abs() >= 100.0 {
         format!("{y:.0}")
