@@ -27,9 +27,11 @@ impl Run {
             dir.to_owned()
         };
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-        let name = dir
+        let beside = || dir.parent().filter(|parent| parent.file_name().is_some()).unwrap_or(dir);
+        let folder = if dir.is_dir() { dir } else { beside() };
+        let name = folder
             .file_name()
-            .unwrap_or(dir.as_os_str())
+            .unwrap_or(folder.as_os_str())
             .to_string_lossy()
             .into_owned();
         Self::parse(name, &text).map_err(|what| Error::invalid(path.display().to_string(), what))
