@@ -2,8 +2,8 @@
 
 use crate::material::{Material, chunks};
 use anyhow::{Context, Result};
-use folio_engine::Wait;
 use folio_engine::runner::{Logits, Runner, Want};
+use folio_engine::{Wait, cost};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -43,6 +43,18 @@ pub struct PromptRun {
     pub decode_folds: usize,
     /// KV bytes held at the end.
     pub kv_bytes: usize,
+    /// Operations until the first token, as the runner counted them; `None` where it does not count.
+    pub first_token_flops: Option<u64>,
+    /// The same by `engine/cost`, from the lengths that were run.
+    pub first_token_cost: f64,
+    /// Operations of decoding, counted.
+    pub decode_flops: Option<u64>,
+    /// The same by `engine/cost`.
+    pub decode_cost: f64,
+    /// Bytes of the weights as the runner holds them.
+    pub weight_bytes: usize,
+    /// Bytes of all buffers on a GPU, where there is one.
+    pub device_bytes: Option<u64>,
     /// Most memory that the process ever held, loading included; bytes.
     pub peak_bytes: Option<u64>,
 }
@@ -58,6 +70,7 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
     runner.keep_open();
 
     let ids = material.ids(prompt_tokens);
+    let mut bill = Bill::new(runner);
     let (mut render_s, mut encode_s) = (0.0, 0.0);
     let start = Instant::now();
     let mut logits = match mode {
@@ -67,6 +80,7 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
             let last = pieces.len().saturating_sub(1);
             let mut logits = Logits::default();
             for (i, piece) in pieces.enumerate() {
+                bill.text(runner, piece.len(), i == last);
                 logits = runner
                     .extend(piece, if i == last { Want::Last } else { Want::Nothing })
                     .wait()?;
@@ -87,13 +101,16 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
                 } else {
                     Want::Nothing
                 };
+                let memory = runner.context().memory_slots();
                 let done = runner.fold(batch, want).wait()?;
+                bill.pages(runner, memory, &done.slots, want == Want::Last);
                 encode_s += done.encode_s;
                 logits = done.logits;
             }
             if tail == 0 {
                 logits
             } else {
+                bill.text(runner, tail, true);
                 let logits = runner.extend(&ids[ids.len() - tail..], Want::Last).wait()?;
                 runner.keep_open();
                 logits
@@ -102,21 +119,24 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
     };
     let first_token_s = start.elapsed().as_secs_f64();
     let prompt_slots = runner.context().slots();
+    let (first, first_flops) = (bill, runner.flops());
 
+    let mut bill = Bill::new(runner);
     let (mut decode_folds_s, mut decode_folds) = (0.0, 0);
     let start = Instant::now();
     for _ in 0..decode_tokens {
         let id = argmax(logits.last())?;
+        bill.text(runner, 1, true);
         logits = runner.extend(&[id], Want::Last).wait()?;
         if runner.context().open_slots() == fold.chunk_tokens {
             match mode {
                 Mode::Full => runner.keep_open(),
                 Mode::Folded => {
                     let folding = Instant::now();
-                    logits = runner
-                        .fold(&[material.page(fold.chunk_tokens)], Want::Last)
-                        .wait()?
-                        .logits;
+                    let memory = runner.context().memory_slots();
+                    let done = runner.fold(&[material.page(fold.chunk_tokens)], Want::Last).wait()?;
+                    bill.pages(runner, memory, &done.slots, true);
+                    logits = done.logits;
                     decode_folds_s += folding.elapsed().as_secs_f64();
                     decode_folds += 1;
                 }
@@ -134,9 +154,52 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
         decode_tokens_per_s: decode_tokens as f64 / decode_s,
         decode_folds_s,
         decode_folds,
+        first_token_flops: first.counted(first_flops),
+        first_token_cost: first.cost,
+        decode_flops: bill.counted(runner.flops()),
+        decode_cost: bill.cost,
+        weight_bytes: runner.weight_bytes(),
+        device_bytes: runner.counts().map(|counts| counts.buffer_bytes),
         kv_bytes: runner.context().slots() * runner.kv_bytes_per_slot(),
         peak_bytes: crate::memory::peak_bytes(),
     })
+}
+
+/// What `engine/cost` says of the operations that a runner is asked for.
+struct Bill {
+    cost: f64,
+    before: Option<u64>,
+}
+
+impl Bill {
+    fn new(runner: &dyn Runner) -> Self {
+        Self {
+            cost: 0.0,
+            before: runner.flops(),
+        }
+    }
+
+    /// `n` tokens are about to be run, with the head for the last.
+    fn text(&mut self, runner: &dyn Runner, n: usize, head: bool) {
+        let text = &runner.config().text;
+        self.cost += cost::decode_tokens(text, runner.context().slots(), n);
+        self.cost += if head { cost::head(text) } else { 0.0 };
+    }
+
+    /// Pages of `slots` visual tokens were folded over `memory` slots in one call.
+    fn pages(&mut self, runner: &dyn Runner, mut memory: usize, slots: &[usize], head: bool) {
+        let config = runner.config();
+        let Some(fold) = &config.fold else { return };
+        for &n in slots {
+            self.cost += cost::fold_page(fold, &config.text, memory, 0, n);
+            memory += n;
+        }
+        self.cost += if head { cost::head(&config.text) } else { 0.0 };
+    }
+
+    fn counted(&self, now: Option<u64>) -> Option<u64> {
+        Some(now? - self.before?)
+    }
 }
 
 /// Touches every weight and starts the thread pool, then forgets.

@@ -224,4 +224,10 @@ pub trait Runner {
 
     /// The device in words, for statistics ("cpu (flex)").
     fn device(&self) -> String;
+
+    /// Operations of matrix products done so far (two per multiply-add; norms and activations left out, as in
+    /// [`crate::cost`]); `None` where they are not counted.
+    fn flops(&self) -> Option<u64> {
+        None
+    }
 }

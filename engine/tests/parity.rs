@@ -5,14 +5,15 @@
 
 use burn_flex::Flex;
 use folio_engine::Wait;
-use folio_engine::checkpoint::init_tensor;
+use folio_engine::checkpoint::{Dtype, TensorSpec, init_tensor, tensors, write};
 use folio_engine::config::{
     AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig,
 };
 use folio_engine::context::Piece;
-use folio_engine::model::{BurnRunner, DocumentTokens, Packed, Vist2};
+use folio_engine::model::{BurnRunner, DocumentTokens, Packed, Vist2, load_cpu};
 use folio_engine::page::{FontStack, PageImage, PageRenderer, Patches, Tint};
 use folio_engine::runner::{Logits, Runner, Want};
+use half::{bf16, f16};
 
 /// The spec's bound for the two to agree, in nats per token.
 const BOUND: f64 = 1e-4;
@@ -305,4 +306,53 @@ fn what_cannot_be_done_leaves_the_context_as_it_was() {
     let page = page(config.fold.as_ref().unwrap(), 10, Tint::White);
     let error = runner.fold(&[page], Want::Last).wait().unwrap_err().to_string();
     assert!(error.contains("text-only"), "{error}");
+}
+
+/// A checkpoint of 16 bits is held in 16 bits, and says what the same values in 32 say.
+#[test]
+fn weights_of_16_bits_compute_as_their_values_in_32() {
+    for (model_type, half) in [
+        (TextModelType::Qwen3, Dtype::F16),
+        (TextModelType::Llama, Dtype::Bf16),
+        (TextModelType::Qwen2, Dtype::Bf16),
+    ] {
+        let config = config(model_type, AlignerKind::Tanh, false, true);
+        let rounded = |x: f32| match half {
+            Dtype::F16 => f16::from_f32(x * 6.0).to_f32(),
+            _ => bf16::from_f32(x * 6.0).to_f32(),
+        };
+        let open = |dtype| {
+            let dir = tempfile::tempdir().unwrap();
+            let values = &mut |spec: &TensorSpec| Ok(init_tensor(&config, spec, 3).into_iter().map(rounded).collect());
+            write(dir.path(), &tensors(&config), dtype, values).unwrap();
+            load_cpu(dir.path(), &config, &mut |_| {}).unwrap()
+        };
+        let (mut wide, mut narrow) = (open(Dtype::F32), open(half));
+        // All but norms, encoder and aligner in half the bytes.
+        let decoder: usize = tensors(&config)
+            .iter()
+            .filter(|spec| spec.is_matrix() && spec.name.starts_with("language_model."))
+            .map(TensorSpec::elements)
+            .sum();
+        assert_eq!(wide.weight_bytes() - narrow.weight_bytes(), 2 * decoder);
+        let image = page(config.fold.as_ref().unwrap(), 40, Tint::White);
+        let ids: Vec<u32> = (0..12).map(|i| i * 7 % 90).collect();
+        let mut both = |run: &mut dyn FnMut(&mut dyn Runner) -> Logits| {
+            let (a, b) = (run(wide.as_mut()), run(narrow.as_mut()));
+            assert_eq!(a.data.len(), b.data.len());
+            let most = a.data.iter().fold(0f32, |m, x| m.max(x.abs()));
+            let off = a
+                .data
+                .iter()
+                .zip(&b.data)
+                .map(|(x, y)| (x - y).abs())
+                .fold(0f32, f32::max);
+            assert!(off <= 1e-5 * most, "{off} of {most}");
+        };
+        both(&mut |r| r.extend(&ids, Want::All).wait().unwrap());
+        both(&mut |r| r.fold(std::slice::from_ref(&image), Want::Last).wait().unwrap().logits);
+        for id in [5, 60, 17] {
+            both(&mut |r| r.extend(&[id], Want::Last).wait().unwrap());
+        }
+    }
 }

@@ -68,41 +68,7 @@ impl Model {
 
     /// Loads the weights onto the device.
     pub(crate) fn runner(&self, args: &ModelArgs, wish: Wish) -> anyhow::Result<Box<dyn Runner>> {
-        check_device(args.device)?;
-        match args.device {
-            Device::Gpu => self.gpu(args, wish, true),
-            Device::Auto if device::has_gpu() => self.gpu(args, wish, false).or_else(|e| {
-                if !args.quiet {
-                    eprintln!("note: computing on the CPU: {e:#}");
-                }
-                self.cpu(args, wish)
-            }),
-            _ => self.cpu(args, wish),
-        }
-    }
-
-    fn cpu(&self, args: &ModelArgs, wish: Wish) -> anyhow::Result<Box<dyn Runner>> {
-        if wish.profile {
-            bail!("--profile times the kernels of a GPU: use it with --device gpu");
-        }
-        let bar = progress::bar("loading", 100, args.quiet);
-        let mut report = |share: f32| bar.set_position((share * 100.0) as u64);
-        let runner = folio_engine::model::load_cpu(&self.dir, &self.config, &mut report)?;
-        bar.finish_and_clear();
-        Ok(runner)
-    }
-
-    fn gpu(&self, args: &ModelArgs, wish: Wish, allow_software: bool) -> anyhow::Result<Box<dyn Runner>> {
-        let bar = progress::bar("loading", 100, args.quiet);
-        let mut report = |what: &str, share: f32| {
-            if bar.message() != what {
-                bar.set_message(what.to_owned());
-            }
-            bar.set_position((share * 100.0) as u64);
-        };
-        let runner = device::open(&self.dir, &self.config, wish, allow_software, &mut report);
-        bar.finish_and_clear();
-        runner
+        open_runner(&self.dir, &self.config, args.device, args.quiet, wish)
     }
 
     /// The folder's name, for statistics.
@@ -119,6 +85,51 @@ impl Model {
         let fonts = self.fonts.fingerprint().iter().map(|b| format!("{b:02x}")).collect();
         Ok((session::fingerprint(&self.dir)?, fonts))
     }
+}
+
+/// Loads the weights in `dir` onto `device`.
+pub(crate) fn open_runner(
+    dir: &Path,
+    config: &Config,
+    device: Device,
+    quiet: bool,
+    wish: Wish,
+) -> anyhow::Result<Box<dyn Runner>> {
+    check_device(device)?;
+    match device {
+        Device::Gpu => gpu(dir, config, quiet, wish, true),
+        Device::Auto if device::has_gpu() => gpu(dir, config, quiet, wish, false).or_else(|e| {
+            if !quiet {
+                eprintln!("note: computing on the CPU: {e:#}");
+            }
+            cpu(dir, config, quiet, wish)
+        }),
+        _ => cpu(dir, config, quiet, wish),
+    }
+}
+
+fn cpu(dir: &Path, config: &Config, quiet: bool, wish: Wish) -> anyhow::Result<Box<dyn Runner>> {
+    if wish.profile {
+        bail!("--profile times the kernels of a GPU: use it with --device gpu");
+    }
+    let bar = progress::bar("loading", 100, quiet);
+    let mut report = |share: f32| bar.set_position((share * 100.0) as u64);
+    let runner = folio_engine::model::load_cpu(dir, config, &mut report)?;
+    bar.finish_and_clear();
+    Ok(runner)
+}
+
+fn gpu(dir: &Path, config: &Config, quiet: bool, wish: Wish, software: bool) -> anyhow::Result<Box<dyn Runner>> {
+    let bar = progress::bar("loading", 100, quiet);
+    let mut report = |what: &str, share: f32| {
+        if bar.message() != what {
+            bar.set_message(what.to_owned());
+        }
+        bar.set_position((share * 100.0) as u64);
+    };
+    let runner = device::open(dir, config, wish, software, &mut report);
+    bar.finish_and_clear();
+    runner
 }
 
 /// What a command asks of a runner besides its device.

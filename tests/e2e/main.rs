@@ -7,6 +7,7 @@ mod common;
 mod convert;
 mod edges;
 mod generate;
+mod headline;
 mod other_commands;
 mod score;
 mod sessions;

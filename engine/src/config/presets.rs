@@ -3,13 +3,16 @@
 use super::{AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig};
 
 /// Names of all presets.
-pub const PRESETS: [&str; 6] = [
+pub const PRESETS: [&str; 9] = [
     "folio-nano",
     "smollm2-135m-folded",
     "vist2-0.6b",
     "vist2-1.7b",
     "vist2-4b",
     "vist2-8b",
+    "vist2-0.6b-strips",
+    "vist2-4b-strips",
+    "vist2-8b-strips",
 ];
 
 /// The configuration named `name`, or `None`.
@@ -21,8 +24,18 @@ pub fn preset(name: &str) -> Option<Config> {
         "vist2-1.7b" => Some(vist2(2048, 28, 16, 6144, true)),
         "vist2-4b" => Some(vist2(2560, 36, 32, 9728, true)),
         "vist2-8b" => Some(vist2(4096, 36, 32, 12288, false)),
+        "vist2-0.6b-strips" => preset("vist2-0.6b").map(with_strips),
+        "vist2-4b-strips" => preset("vist2-4b").map(with_strips),
+        "vist2-8b-strips" => preset("vist2-8b").map(with_strips),
         _ => None,
     }
+}
+
+/// A decoder with our small text encoder in place of the paper's photo encoder: pages that people can read, chunks of
+/// 256, and a few percent of SigLIP2-L's work.
+fn with_strips(mut config: Config) -> Config {
+    config.fold = smollm2().fold;
+    config
 }
 
 /// Strips of `cells` cells of 8×16 px, `rows` lines of two strips: one visual token is the t-th stretch of the text.

@@ -5,6 +5,7 @@
 //! left out, well under 1%) and held as `f64`, exact up to 2⁵³.
 
 mod flops;
+pub mod meter;
 mod plan;
 mod size;
 mod slots;

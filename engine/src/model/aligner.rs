@@ -3,6 +3,7 @@
 use super::fused::Fused;
 use super::linear::Linear;
 use crate::config::AlignerKind;
+use crate::cost::meter;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
@@ -34,6 +35,8 @@ impl<B: Fused> Aligner<B> {
             AlignerKind::Tanh | AlignerKind::Linear => {
                 let weight = self.weight.as_ref().expect("built with the kind").val();
                 let bias = self.bias.as_ref().expect("built with the kind").val();
+                let ([n, inputs], outputs) = (x.dims(), weight.dims()[0]);
+                meter::count(2 * (n * inputs * outputs) as u64);
                 let y = x.matmul(weight.transpose()) + bias.unsqueeze();
                 match &self.scale {
                     Some(scale) => y.tanh() * scale.val().unsqueeze(),

@@ -13,13 +13,25 @@ use crate::Result;
 use crate::checkpoint::TensorSpec;
 use crate::config::{AlignerConfig, AlignerKind, Config, FoldConfig, PageEncoder, TextConfig};
 use burn::module::Param;
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use half::{bf16, f16};
 
 /// Where weights come from: a checkpoint, or an initialiser.
 pub type Source<'a> = dyn FnMut(&TensorSpec) -> Result<Vec<f32>> + 'a;
 
+/// The values of a tensor, in the type that the model is to hold them in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// 16-bit floats: see [`super::load_cpu`].
+    F16(Vec<f16>),
+    /// bfloat16.
+    Bf16(Vec<bf16>),
+}
+
 struct Builder<'a, 's, B: Backend> {
-    source: &'a mut Source<'s>,
+    source: &'a mut (dyn FnMut(&TensorSpec) -> Result<Values> + 's),
     device: &'a B::Device,
 }
 
@@ -29,6 +41,18 @@ impl<B: Backend> Vist2<B> {
     /// # Errors
     /// Whatever `source` gives.
     pub fn build(config: &Config, source: &mut Source<'_>, device: &B::Device) -> Result<Self> {
+        Self::build_with(config, &mut |spec| source(spec).map(Values::F32), device)
+    }
+
+    /// As [`Self::build`], each tensor in a type of its own.
+    ///
+    /// # Errors
+    /// Whatever `source` gives.
+    pub fn build_with(
+        config: &Config,
+        source: &mut dyn FnMut(&TensorSpec) -> Result<Values>,
+        device: &B::Device,
+    ) -> Result<Self> {
         let mut b = Builder::<B> { source, device };
         let prefix = if config.fold.is_some() { "language_model." } else { "" };
         let language_model = b.language_model(prefix, &config.text)?;
@@ -69,10 +93,12 @@ impl<B: Backend> Builder<'_, '_, B> {
             name: name.to_owned(),
             shape: shape.to_vec(),
         })?;
-        Ok(Param::from_tensor(Tensor::from_data(
-            TensorData::new(values, shape),
-            self.device,
-        )))
+        let tensor = match values {
+            Values::F32(values) => Tensor::from_data(TensorData::new(values, shape), self.device),
+            Values::F16(values) => Tensor::from_data(TensorData::new(values, shape), (self.device, DType::F16)),
+            Values::Bf16(values) => Tensor::from_data(TensorData::new(values, shape), (self.device, DType::BF16)),
+        };
+        Ok(Param::from_tensor(tensor))
     }
 
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Result<Linear<B>> {

@@ -1,6 +1,7 @@
 //! Linear layers and embedding tables, weights stored `[out, in]` as in the checkpoint.
 
 use super::fused::{Fused, unwrap, wrap};
+use crate::cost::meter;
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, backend::Backend};
 
@@ -16,6 +17,8 @@ pub struct Linear<B: Backend> {
 impl<B: Fused> Linear<B> {
     /// `[n, in]` to `[n, out]`.
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let ([n, inputs], outputs) = (x.dims(), self.weight.dims()[0]);
+        meter::count(2 * (n * inputs * outputs) as u64);
         let y: Tensor<B, 2> = wrap(<B as Fused>::linear(unwrap(x), unwrap(self.weight.val())));
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),

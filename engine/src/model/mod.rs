@@ -20,7 +20,7 @@ mod runner;
 mod vision;
 mod vist2;
 
-pub use build::Source;
+pub use build::{Source, Values};
 pub use forward::Hidden;
 pub use fused::{AttentionPlan, Fused, Prefix, Seen};
 #[cfg(feature = "burn-wgpu")]

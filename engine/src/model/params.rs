@@ -3,7 +3,7 @@
 use super::vist2::Vist2;
 use crate::checkpoint::TensorSpec;
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
 struct Walk<'f> {
     path: Vec<String>,
@@ -51,4 +51,18 @@ pub fn named_params<B: Backend>(model: &Vist2<B>) -> Vec<(TensorSpec, Vec<f32>)>
         out.push((spec, data.convert::<f32>().into_vec().expect("just converted to f32")));
     });
     out
+}
+
+/// Calls `each` with the number of values and the type of every parameter of `model`.
+pub(super) fn visit_params_dtypes<B: Backend>(model: &Vist2<B>, each: &mut dyn FnMut(usize, DType)) {
+    struct Types<'f>(&'f mut dyn FnMut(usize, DType));
+
+    impl<B: Backend> ModuleVisitor<B> for Types<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+            let value = param.val();
+            (self.0)(value.dims().iter().product(), value.dtype());
+        }
+    }
+
+    model.visit(&mut Types(each));
 }

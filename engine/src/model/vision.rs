@@ -3,6 +3,7 @@
 use super::fused::{Fused, unwrap, wrap};
 use super::linear::{Embedding, Linear};
 use super::norm::LayerNorm;
+use crate::cost::meter;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
@@ -95,6 +96,7 @@ impl<B: Fused> VisionModel<B> {
         let [pages, slots, patch_len] = patches.dims();
         let weight = self.embeddings.patch_embedding.weight.val();
         let d = weight.dims()[0];
+        meter::count(2 * (pages * slots * patch_len * d) as u64);
         let x = patches
             .reshape([pages * slots, patch_len])
             .matmul(weight.reshape([d, patch_len]).transpose())
@@ -125,6 +127,8 @@ impl<B: Fused> VisionAttention<B> {
         let q = split(self.q_proj.forward(x.clone())).mul_scalar((head_dim as f64).powf(-0.5));
         let k = split(self.k_proj.forward(x.clone()));
         let v = split(self.v_proj.forward(x));
+        // Scores and mixing, over padding too where pages differ in length.
+        meter::count(4 * (pages * slots * slots * d) as u64);
         let mut scores = q.matmul(k.transpose());
         if let Some(bias) = key_bias {
             scores = scores + bias.clone();

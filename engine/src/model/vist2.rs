@@ -6,6 +6,7 @@ use super::fused::{Fused, unwrap, wrap};
 use super::page_encoder::ConvPyramid;
 use super::vision::VisionTower;
 use crate::config::Config;
+use crate::cost::meter;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -36,7 +37,9 @@ impl<B: Fused> Vist2<B> {
 
     /// Logits `[n, vocab]` of final hidden states `[n, d]` (already normed).
     pub fn logits(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
-        wrap(<B as Fused>::linear(unwrap(hidden), unwrap(self.head())))
+        let (head, [n, d]) = (self.head(), hidden.dims());
+        meter::count(2 * (n * d * head.dims()[0]) as u64);
+        wrap(<B as Fused>::linear(unwrap(hidden), unwrap(head)))
     }
 
     /// Visual tokens of pages: patches `[pages, slots, patch_len]` to `[pages × slots, d_text]`.

@@ -189,8 +189,8 @@ mod tests {
         let vision = config(3).vision;
         let (w, h) = (vision.image_width as u32, vision.image_height as u32);
         // Left half red: only the first channel of the left patches is bright.
-        let image = image::RgbImage::from_fn(w * 2, h, |x, _| {
-            image::Rgb(if x < w { [250, 0, 0] } else { [0, 0, 40] })
+        let image = image::RgbImage::from_fn(w, h, |x, _| {
+            image::Rgb(if x < w / 2 { [250, 0, 0] } else { [0, 0, 40] })
         });
         image.save(dir.path().join("a.png")).unwrap();
         let line = r#"{"image": "a.png", "caption": "a red square"}"#;

@@ -366,7 +366,7 @@ mod tests {
     fn every_reply_is_a_sample_and_limits_hold() {
         let turns = [
             ("user", "one"),
-            ("assistant", "two"),
+            ("assistant", "two six seven"),
             ("user", "three"),
             ("assistant", "four five"),
         ];
@@ -385,15 +385,18 @@ mod tests {
             })
             .collect();
         assert!(
-            texts.contains(&" two".to_owned()) && texts.contains(&" four five".to_owned()),
+            texts.contains(&" two six seven".to_owned()) && texts.contains(&" four five".to_owned()),
             "{texts:?}"
         );
-        let cut = SampleRequest {
-            max_tokens: Some(12),
-            ..request(0)
+        let tokens = |max_tokens| {
+            let cut = SampleRequest {
+                max_tokens,
+                ..request(0)
+            };
+            chats.sample(&cut).unwrap().tokens()
         };
-        let tokens = chats.sample(&cut).map(|s| s.tokens());
-        assert!(tokens.is_ok_and(|n| n <= 12));
+        let whole = tokens(None);
+        assert_eq!(tokens(Some(whole - 1)), whole - 1);
         let none = SampleRequest {
             max_tokens: Some(1),
             ..request(0)

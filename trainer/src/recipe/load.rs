@@ -84,11 +84,17 @@ curriculum = [{ until_step = 5, chunks = 1 }]
     }
 
     #[test]
-    fn the_recipe_of_the_bundled_model_is_sound() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/folio-nano.toml");
-        if path.exists() {
-            Recipe::load(&path).unwrap();
+    fn the_recipes_that_come_along_are_sound() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+        let mut found = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                Recipe::load(&path).unwrap();
+                found += 1;
+            }
         }
+        assert!(found >= 5, "{found} recipes");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod chain;
 mod controls;
+mod faults;
 mod house;
 mod overfit;
 mod refusals;

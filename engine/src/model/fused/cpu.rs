@@ -6,6 +6,7 @@
 mod attention;
 mod flash;
 mod flash_loops;
+mod half_weights;
 mod math;
 mod pointwise;
 mod wide;
@@ -18,6 +19,7 @@ const WORTH_SHARING: usize = 1 << 18;
 pub(super) use attention::attention_backward;
 pub(super) use attention::{Heads, attention};
 pub(super) use flash::{Buffer, flash};
+pub(super) use half_weights::linear_half;
 pub(super) use pointwise::{gelu_tanh, mat_vec, rms_norm, rotate, swiglu};
 #[cfg(feature = "train")]
 pub(super) use pointwise::{gelu_tanh_backward, rms_norm_backward, swiglu_backward};

@@ -1,15 +1,21 @@
 //! The fused operations on the CPU backend.
 
 use super::{AttentionPlan, Fused, Seen, cpu, unwrap, wrap};
-use burn::tensor::Shape;
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Element, Shape};
 use burn_flex::{Flex, FlexTensor};
+use half::{bf16, f16};
 use std::sync::Arc;
 
 /// The values of `t` in row-major order.
 pub(super) fn values<R>(t: &FlexTensor, f: impl FnOnce(&[f32]) -> R) -> R {
     let t = t.to_contiguous();
     f(t.as_slice::<f32>().expect("a contiguous f32 tensor is a slice"))
+}
+
+/// The values of a tensor in row-major order.
+fn slice<E: Element + bytemuck::Pod>(t: &FlexTensor) -> &[E] {
+    t.as_slice::<E>().expect("a contiguous tensor of the type is a slice")
 }
 
 /// A tensor of `values`.
@@ -25,8 +31,18 @@ pub(super) fn dims(t: &FlexTensor) -> Vec<usize> {
 impl Fused for Flex {
     const PACKED_ATTENTION: bool = true;
 
+    const HALF_WEIGHTS: bool = true;
+
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         let (rows, outputs) = (dims(&x)[0], dims(&weight)[0]);
+        if matches!(weight.dtype(), DType::F16 | DType::BF16) {
+            let (weight, inputs) = (weight.to_contiguous(), dims(&x)[1]);
+            let y = values(&x, |x| match weight.dtype() {
+                DType::F16 => cpu::linear_half(slice::<f16>(&weight), x, inputs),
+                _ => cpu::linear_half(slice::<bf16>(&weight), x, inputs),
+            });
+            return tensor(y, [rows, outputs]);
+        }
         if rows == 1 {
             // One token: reading the weights is all the work, and burn-flex reads small ones on one core only.
             let y = values(&x, |x| values(&weight, |w| cpu::mat_vec(w, x)));

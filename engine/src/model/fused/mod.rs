@@ -77,6 +77,9 @@ pub trait Fused: Backend {
     /// Whether [`Self::packed_attention`] gives something.
     const PACKED_ATTENTION: bool = false;
 
+    /// Whether [`Self::linear`] takes weights of 16 bits beside numbers of 32.
+    const HALF_WEIGHTS: bool = false;
+
     /// `x Wᵀ`: `x`, `[n, in]`, by `weight`, `[out, in]`, to `[n, out]`.
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         unwrap(wrap::<Self, 2>(x).matmul(wrap::<Self, 2>(weight).transpose()))

@@ -4,6 +4,7 @@ use super::super::decoder::Qkv;
 use super::super::fused::{Fused, Prefix, unwrap, wrap};
 use super::super::kv::LayerKv;
 use super::Into;
+use crate::cost::meter;
 use burn::tensor::Tensor;
 
 /// Writes the new keys and values, then attends: to the memory, and to the open chunk where it is seen.
@@ -28,6 +29,8 @@ pub(super) fn attend<B: Fused>(
             (Prefix::Causal { before: memory }, Prefix::First { queries, rows: open })
         }
     };
+    let seen: usize = (0..n).map(|i| memory.rows(i) + open.rows(i)).sum();
+    meter::count(4 * (heads * head_dim * seen) as u64);
     let buffers = vec![kv.memory.seen(memory), kv.open.seen(open)];
     let out: Tensor<B, 3> = wrap(B::attend(unwrap(qkv.q), buffers));
     out.reshape([n, heads * head_dim])

@@ -1,10 +1,11 @@
 //! Opening a checkpoint on a backend of burn.
 
+use super::super::build::Values;
 use super::super::fused::Fused;
 use super::super::vist2::Vist2;
 use super::BurnRunner;
 use crate::Result;
-use crate::checkpoint::{Checkpoint, tensors};
+use crate::checkpoint::{Checkpoint, StoredType, TensorSpec, tensors, text_prefix};
 use crate::config::Config;
 #[cfg(feature = "flex")]
 use crate::runner::Runner;
@@ -26,20 +27,48 @@ pub fn open<B: Fused>(
     checkpoint.check(config)?;
     let total: usize = tensors(config).iter().map(|s| s.shape.iter().product::<usize>()).sum();
     let mut done = 0;
-    let model = Vist2::<B>::build(
+    let model = Vist2::<B>::build_with(
         config,
         &mut |spec| {
-            let values = checkpoint.read_f32(spec)?;
-            done += values.len();
+            let values = if B::HALF_WEIGHTS && multiplies_text(spec, config) {
+                halves(&checkpoint, spec)?
+            } else {
+                None
+            };
+            done += spec.elements();
             progress(done as f32 / total.max(1) as f32);
-            Ok(values)
+            match values {
+                Some(values) => Ok(values),
+                None => checkpoint.read_f32(spec).map(Values::F32),
+            }
         },
         &device,
     )?;
     Ok(BurnRunner::new(model, device, name))
 }
 
-/// Opens the checkpoint in `dir` on the CPU. `progress` hears the share of parameters read, 0 to 1.
+/// Whether `spec` is a matrix of the decoder: those are most of a model's bytes, and all of a token's.
+fn multiplies_text(spec: &TensorSpec, config: &Config) -> bool {
+    spec.is_matrix() && spec.name.starts_with(text_prefix(config)) && !spec.name.starts_with("vision_tower.")
+}
+
+/// The values of a tensor that is stored in 16 bits, as they are; `None` for another type.
+fn halves(checkpoint: &Checkpoint, spec: &TensorSpec) -> Result<Option<Values>> {
+    let stored = checkpoint.stored_type(spec)?;
+    if !matches!(stored, StoredType::F16 | StoredType::BF16) {
+        return Ok(None);
+    }
+    let bytes = checkpoint.stored_rows(spec, 0..spec.rows())?;
+    let (bits, _) = bytes.as_chunks::<2>();
+    let bits = bits.iter().map(|&b| u16::from_le_bytes(b));
+    Ok(Some(match stored {
+        StoredType::F16 => Values::F16(bits.map(half::f16::from_bits).collect()),
+        _ => Values::Bf16(bits.map(half::bf16::from_bits).collect()),
+    }))
+}
+
+/// Opens the checkpoint in `dir` on the CPU. Matrices of the decoder that are stored in 16 bits are held so: a token reads
+/// half the bytes, and computes with the same values. `progress` hears the share of parameters read, 0 to 1.
 ///
 /// # Errors
 /// As [`open`].

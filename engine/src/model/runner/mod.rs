@@ -13,15 +13,17 @@ pub use self::load::open;
 use self::rows::RowKv;
 use super::fused::Fused;
 use super::kv::{LayerKv, Rows};
+use super::params::visit_params_dtypes;
 use super::rope::Rope;
 use super::vist2::Vist2;
 use crate::config::Config;
 use crate::context::Context;
+use crate::cost::meter;
 use crate::page::PageImage;
 use crate::runner::{Folded, Logits, Runner, Want};
 use crate::{Error, Pending, Result, ready};
 use burn::module::Module;
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
 use std::time::Instant;
 
 /// Most text tokens run at once: bounds the attention scores of a long prompt.
@@ -44,6 +46,7 @@ pub struct BurnRunner<B: Backend> {
     page_ids: Vec<Vec<u32>>,
     device: B::Device,
     name: String,
+    flops: u64,
 }
 
 /// Which slots the new elements join.
@@ -68,6 +71,7 @@ impl<B: Fused> BurnRunner<B> {
             page_ids: Vec::new(),
             device,
             name: name.into(),
+            flops: 0,
         };
         runner.reset();
         runner
@@ -144,7 +148,14 @@ impl<B: Fused> BurnRunner<B> {
         for (i, block) in ids.chunks(BLOCK).enumerate() {
             let data: Vec<i32> = block.iter().map(|&id| id as i32).collect();
             let index = Tensor::<B, 1, Int>::from_data(TensorData::new(data, [block.len()]), &self.device);
-            let x = self.model.language_model.model.embed_tokens.forward(index);
+            // A table of 16 bits gives rows of 16 bits.
+            let x = self
+                .model
+                .language_model
+                .model
+                .embed_tokens
+                .forward(index)
+                .cast(FloatDType::F32);
             let start = self.context.next_position();
             let positions: Vec<usize> = (start..start + block.len()).collect();
             let x = self.run(x, &positions, Into::Open);
@@ -224,11 +235,17 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
-        ready(self.extend_now(ids, want))
+        let before = meter::counted();
+        let done = self.extend_now(ids, want);
+        self.flops += meter::counted().wrapping_sub(before);
+        ready(done)
     }
 
     fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
-        ready(self.fold_now(pages, want))
+        let before = meter::counted();
+        let done = self.fold_now(pages, want);
+        self.flops += meter::counted().wrapping_sub(before);
+        ready(done)
     }
 
     fn page_text(&mut self, ids: &[Vec<u32>]) {
@@ -266,10 +283,17 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn weight_bytes(&self) -> usize {
-        self.model.num_params() * size_of::<f32>()
+        let mut bytes = 0;
+        visit_params_dtypes(&self.model, &mut |elements, dtype| bytes += elements * dtype.size());
+        bytes
     }
 
     fn device(&self) -> String {
         self.name.clone()
+    }
+
+    fn flops(&self) -> Option<u64> {
+        // KV in rows is attended to by kernels that count nothing.
+        (!B::KV_IN_ROWS).then_some(self.flops)
     }
 }

@@ -1,6 +1,4 @@
-//! `folio bench`.
-
-use std::process::ExitCode;
+//! `folio bench --counts`.
 
 use folio_engine::Wait;
 use folio_engine::cost;
@@ -12,21 +10,6 @@ use crate::output;
 
 /// Tokens that are decoded to be counted.
 const TOKENS: usize = 8;
-
-/// Count what a run does on a device.
-#[derive(clap::Args, Debug)]
-#[command(after_help = "Example:
-  folio bench --counts --device gpu")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
-    /// Launches, submissions and bytes read back per decoded token, and the bytes of KV, against what is expected.
-    #[arg(long)]
-    counts: bool,
-    /// JSON instead of a table.
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(serde::Serialize)]
 struct Report {
@@ -43,19 +26,12 @@ struct Report {
     cost_kv_bytes_per_slot: u64,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if !args.counts {
-        return Err(usage("nothing to measure: give --counts"));
-    }
-    let model = Model::open(&args.model)?;
-    let mut runner = model.runner(&args.model, Wish::default())?;
+/// Decodes a few tokens and reports.
+pub(super) fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
+    let model = Model::open(args)?;
+    let mut runner = model.runner(args, Wish::default())?;
     let report = count(runner.as_mut())?;
-    output::print(&if args.json {
-        output::pretty(&report)?
-    } else {
-        table(&report)
-    })?;
-    Ok(ExitCode::SUCCESS)
+    output::print(&if json { output::pretty(&report)? } else { table(&report) })
 }
 
 fn count(runner: &mut dyn Runner) -> anyhow::Result<Report> {
