@@ -27,7 +27,11 @@ impl Run {
             dir.to_owned()
         };
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-        let beside = || dir.parent().filter(|parent| parent.file_name().is_some()).unwrap_or(dir);
+        let beside = || {
+            dir.parent()
+                .filter(|parent| parent.file_name().is_some())
+                .unwrap_or(dir)
+        };
         let folder = if dir.is_dir() { dir } else { beside() };
         let name = folder
             .file_name()
