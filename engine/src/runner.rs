@@ -160,6 +160,10 @@ pub trait Runner {
     /// A text-only model, a full context, logits that are not finite. The context is then unchanged.
     fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded>;
 
+    /// The token ids of the text on each page of the next [`Self::fold`]. Every caller says so before it folds; only models
+    /// that read pages from their tokens ([`PageEncoder`](crate::config::PageEncoder)) make use of it.
+    fn page_text(&mut self, _ids: &[Vec<u32>]) {}
+
     /// Draws from the logits that [`Want::Kept`] left on the device. `None`: this runner keeps none, or cannot do what is
     /// asked; the caller then draws from [`Self::kept_logits`].
     ///

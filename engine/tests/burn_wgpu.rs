@@ -185,6 +185,7 @@ fn config(visual_sees_text: bool) -> Config {
             visual_tokens: 8,
             visual_sees_text,
             skip_blank_patches: true,
+            page_encoder: Default::default(),
         }),
     }
 }

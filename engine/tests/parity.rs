@@ -63,6 +63,7 @@ fn config(model_type: TextModelType, aligner: AlignerKind, visual_sees_text: boo
             visual_tokens: 8,
             visual_sees_text,
             skip_blank_patches,
+            page_encoder: Default::default(),
         }),
     }
 }
@@ -126,6 +127,7 @@ fn compare(config: &Config, specs: &[Spec], seed: u64) {
         pieces: vec![Piece::Raw { tokens: 1 }, Piece::Open { tokens: 3 }],
         ids: vec![vec![0], vec![5, 6, 7]],
         patches: vec![Vec::new(); 2],
+        ..DocumentTokens::default()
     };
     let model = model(config, seed);
     let heads = (config.text.num_attention_heads, config.text.num_key_value_heads);

@@ -62,6 +62,7 @@ pub fn base() -> Config {
             visual_tokens: 8,
             visual_sees_text: false,
             skip_blank_patches: true,
+            page_encoder: Default::default(),
         }),
     }
 }

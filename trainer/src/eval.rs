@@ -207,7 +207,10 @@ fn with_wrong_page(sample: &Sample, config: &Config) -> Option<DocumentTokens> {
         start: sample.start,
         chunks: vec![chunk],
     };
-    Some(layout(&sample.shaped(SampleKind::Ocr), config))
+    let mut document = layout(&sample.shaped(SampleKind::Ocr), config);
+    // The page is that of the second chunk for those, too, who read it from its tokens.
+    document.page_ids[0].clone_from(&page.ids);
+    Some(document)
 }
 
 /// Each target with its NLL.
@@ -228,6 +231,7 @@ fn alone(chunk: &ChunkSample, config: &Config) -> DocumentTokens {
         ],
         ids: vec![vec![config.bos_token_id], chunk.ids.clone()],
         patches: vec![Vec::new(), Vec::new()],
+        page_ids: Vec::new(),
     }
 }
 
@@ -262,6 +266,7 @@ mod tests {
         assert_eq!(document.pieces, [Piece::Page { visual: 1 }, Piece::Raw { tokens: 5 }]);
         assert_eq!(document.ids, [vec![], vec![7; 5]]);
         assert_eq!(document.patches, [vec![1.0; patch], vec![]]);
+        assert_eq!(document.page_ids, [vec![8; 3], vec![]]);
         sample.chunks.truncate(1);
         assert!(with_wrong_page(&sample, &config).is_none());
     }

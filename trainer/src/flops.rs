@@ -2,7 +2,7 @@
 
 use crate::data::{Form, Sample, SampleKind};
 use folio_engine::config::Config;
-use folio_engine::cost::{align_page, decode_tokens, encode_page, fold_page, head};
+use folio_engine::cost::{decode_tokens, encode_chunk, fold_page, head};
 
 /// FLOPs of training on `sample`: the forward pass by [`folio_engine::cost`], and twice that for the backward pass, whether
 /// or not parts are frozen. The auxiliary heads are left out.
@@ -25,7 +25,7 @@ pub fn forward_flops(sample: &Sample, config: &Config) -> f64 {
     for chunk in &sample.chunks {
         let (n, slots) = (chunk.ids.len(), chunk.slots);
         if sample.kind == SampleKind::Read {
-            flops += encode_page(&fold.vision, slots) + align_page(fold, text, slots);
+            flops += encode_chunk(fold, text, n, slots);
             continue;
         }
         if chunk.learn && chunk.form.has_text() {
@@ -33,8 +33,11 @@ pub fn forward_flops(sample: &Sample, config: &Config) -> f64 {
         }
         let read = |memory: usize| decode_tokens(text, memory, n);
         match chunk.form {
-            Form::Page => flops += fold_page(fold, text, memory, 0, slots),
-            Form::PageText => flops += fold_page(fold, text, memory, 0, slots) + read(memory + slots),
+            // What a page is made of counts; text that it could see is not there.
+            Form::Page => flops += encode_chunk(fold, text, n, slots) + decode_tokens(text, memory, slots),
+            Form::PageText => {
+                flops += encode_chunk(fold, text, n, slots) + decode_tokens(text, memory, slots) + read(memory + slots);
+            }
             Form::Folded => flops += read(memory) + fold_page(fold, text, memory, n, slots),
             Form::Open | Form::Raw | Form::Kept | Form::Window | Form::Dropped => flops += read(memory),
         }
@@ -57,7 +60,8 @@ pub fn forward_flops(sample: &Sample, config: &Config) -> f64 {
 mod tests {
     use super::*;
     use crate::data::{ChunkSample, Memory};
-    use folio_engine::config::preset;
+    use folio_engine::config::{PageEncoder, preset};
+    use folio_engine::cost::{align_page, encode_page};
 
     fn sample(kind: SampleKind) -> Sample {
         let chunk = |n: usize, slots| ChunkSample {
@@ -103,6 +107,24 @@ mod tests {
             .iter()
             .sum();
         assert!((flops(SampleKind::Read, Memory::Vision) - read).abs() < 1.0);
+        // Convolutions: kernel 4, stride 2, from 256 to 192 wide, then 192 to 192; means cost nothing.
+        let mut config = config.clone();
+        let mut encoder = |kind| {
+            config.fold.as_mut().unwrap().page_encoder = kind;
+            let fold = config.fold.as_ref().unwrap();
+            encode_chunk(fold, &config.text, 100, 20)
+                - if kind == PageEncoder::MeanPool {
+                    0.0
+                } else {
+                    align_page(fold, &config.text, 20)
+                }
+        };
+        assert_eq!(encoder(PageEncoder::MeanPool), 0.0);
+        assert_eq!(
+            encoder(PageEncoder::ConvPyramid),
+            2.0 * 4.0 * 192.0 * (50.0 * 256.0 + 25.0 * 192.0)
+        );
+        let config = preset("folio-nano").unwrap();
         assert_eq!(training_flops(&sample(SampleKind::Olm), &config), 3.0 * folded);
     }
 }

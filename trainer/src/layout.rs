@@ -14,6 +14,7 @@ pub fn layout(sample: &Sample, config: &Config) -> DocumentTokens {
         document.patches.push(page.map_or(Vec::new(), |c| {
             c.pages.iter().map(|&x| (f32::from(x) / 255.0 - 0.5) / 0.5).collect()
         }));
+        document.page_ids.push(page.map_or(Vec::new(), |c| c.ids.clone()));
     };
     if sample.kind.starts_with_bos() {
         push(Piece::Raw { tokens: 1 }, &[config.bos_token_id], None);

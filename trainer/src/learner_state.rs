@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backen
 use folio_engine::checkpoint::{self, Checkpoint, Dtype, TensorSpec};
 use folio_engine::config::Config;
 use folio_engine::model::{Vist2, visit_params};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 const OPTIMIZER: &str = "optimizer.safetensors";
@@ -85,8 +85,25 @@ pub fn load_model<B: Backend>(config: &Config, from: Option<&Path>, seed: u64, d
     match from {
         Some(dir) => {
             let checkpoint = Checkpoint::open(dir)?;
-            checkpoint.check(config)?;
-            Vist2::build(config, &mut |spec| checkpoint.read_f32(spec), device)
+            // A control may start from a model that reads pages otherwise: it takes what both have.
+            let stored = Config::load(dir)?;
+            checkpoint.check(&stored)?;
+            let other = |config: &Config| config.fold.as_ref().map(|fold| fold.page_encoder);
+            let known: HashSet<String> = match other(&stored) == other(config) {
+                true => HashSet::new(),
+                false => checkpoint::tensors(&stored).into_iter().map(|spec| spec.name).collect(),
+            };
+            Vist2::build(
+                config,
+                &mut |spec| {
+                    if known.is_empty() || known.contains(&spec.name) {
+                        checkpoint.read_f32(spec)
+                    } else {
+                        Ok(checkpoint::init_tensor(config, spec, seed))
+                    }
+                },
+                device,
+            )
         }
         None => Vist2::build(
             config,

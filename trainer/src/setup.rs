@@ -9,7 +9,7 @@ use crate::recipe::{Plan, Recipe, check_tokenizer};
 use crate::run_dir::{RunDir, RunState};
 use crate::team::{Alone, Team, meet};
 use crate::{Error, Result};
-use folio_engine::config::{Config, PRESETS, preset};
+use folio_engine::config::{Config, PRESETS, PageEncoder, preset};
 use folio_engine::page::FontStack;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,9 +102,12 @@ fn prepare_one(
     if let (Some(fold), Some(sees)) = (&mut config.fold, recipe.visual_sees_text) {
         fold.visual_sees_text = sees;
     }
-    if matches!(recipe.memory, Memory::MeanPool | Memory::ConvPyramid) {
-        let what = format!("memory \"{}\" cannot be trained yet", recipe.memory.name());
-        return Err(Error::invalid(path.display().to_string(), what));
+    if let Some(fold) = &mut config.fold {
+        match recipe.memory {
+            Memory::MeanPool => fold.page_encoder = PageEncoder::MeanPool,
+            Memory::ConvPyramid => fold.page_encoder = PageEncoder::ConvPyramid,
+            _ => {}
+        }
     }
     let Some(fold) = config.fold.clone() else {
         let what = format!(

@@ -150,7 +150,7 @@ where
         let rate = |name: &str| {
             let (lr, scale) = match () {
                 () if name.contains("embed_tokens") || name.contains("lm_head") => (plan.embedding_lr, language),
-                () if name.starts_with("vision_tower") => (plan.vision_lr, vision),
+                () if name.starts_with("vision_tower") || name.starts_with("page_encoder") => (plan.vision_lr, vision),
                 () if name.starts_with("aligner") => (plan.aligner_lr, vision),
                 () => (plan.language_model_lr, language),
             };
@@ -171,7 +171,9 @@ where
 }
 
 fn is_vision(name: &str) -> bool {
-    name.starts_with("vision_tower") || name.starts_with("aligner")
+    ["vision_tower", "page_encoder", "aligner"]
+        .iter()
+        .any(|part| name.starts_with(part))
 }
 
 fn backward<B: AutodiffBackend + Fused>(

@@ -15,6 +15,7 @@ const STD: f64 = 0.02;
 ///   section 2);
 /// - projections back into a residual stream (`o_proj`, `down_proj`, `out_proj`, `fc2`) are normal with standard
 ///   deviation 0.02 / √(2·layers) of their own stack, so that depth does not grow the stream;
+/// - convolutions over token embeddings are normal with 1 / √(values in a row), so that they keep their size;
 /// - the patch embedding is normal with 1 / √(values in a patch), as SigLIP's is: pixels have RMS 1, strips are long;
 /// - everything else is normal with 0.02.
 pub fn init_tensor(config: &Config, spec: &TensorSpec, seed: u64) -> Vec<f32> {
@@ -40,7 +41,7 @@ fn std_of(config: &Config, spec: &TensorSpec) -> Start {
     } else if spec.shape.len() == 1 {
         // Every weight vector of the contract is a norm's.
         Start::Constant(1.0)
-    } else if has(&["embeddings.patch_embedding.weight"]) {
+    } else if name.starts_with("page_encoder.") || has(&["embeddings.patch_embedding.weight"]) {
         let patch: usize = spec.shape[1..].iter().product();
         Start::Normal(1.0 / (patch.max(1) as f64).sqrt())
     } else if has(&[".o_proj.weight", ".down_proj.weight"]) {

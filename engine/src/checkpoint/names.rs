@@ -1,6 +1,6 @@
 //! Every tensor that a configuration calls for, by its Hugging Face name (design.md, "Checkpoint").
 
-use crate::config::{AlignerKind, Config, FoldConfig, TextConfig, VisionConfig};
+use crate::config::{AlignerKind, Config, FoldConfig, PageEncoder, TextConfig, VisionConfig};
 
 /// Name and shape of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +28,9 @@ impl TensorSpec {
     }
 
     /// Whether it is the matrix of a linear layer or a table of token embeddings, `[out, in]`: what quantisation is for.
-    /// Norms, biases, the aligner's scale and the position embedding (which is added, not multiplied by) are not.
+    /// Norms, biases, the aligner's scale, convolutions over tokens and the position embedding (which is added, not multiplied by) are not.
     pub fn is_matrix(&self) -> bool {
-        self.shape.len() > 1 && !self.name.ends_with("position_embedding.weight")
+        self.shape.len() > 1 && self.shape.len() != 3 && !self.name.ends_with("position_embedding.weight")
     }
 }
 
@@ -39,13 +39,26 @@ pub fn text_prefix(config: &Config) -> &'static str {
     if config.fold.is_some() { "language_model." } else { "" }
 }
 
-/// The tensors of a model, in a fixed order: decoder, vision encoder, aligner. Linear weights are `[out, in]`.
+/// The tensors of a model, in a fixed order: decoder, vision encoder (or what stands for it), aligner. Linear weights are `[out, in]`.
 pub fn tensors(config: &Config) -> Vec<TensorSpec> {
     let mut list = Vec::new();
     text(&mut list, text_prefix(config), &config.text);
     if let Some(fold) = &config.fold {
-        vision(&mut list, &fold.vision);
-        aligner(&mut list, fold, config.text.hidden_size);
+        let d = config.text.hidden_size;
+        match fold.page_encoder {
+            PageEncoder::Vision => {
+                vision(&mut list, &fold.vision);
+                aligner(&mut list, fold, d);
+            }
+            PageEncoder::MeanPool => {}
+            PageEncoder::ConvPyramid => {
+                // As PyTorch's: [out, in, kernel].
+                let width = fold.vision.hidden_size;
+                add_with_bias(&mut list, "page_encoder.conv.0", &[width, d, 4]);
+                add_with_bias(&mut list, "page_encoder.conv.1", &[width, width, 4]);
+                aligner(&mut list, fold, d);
+            }
+        }
     }
     list
 }

@@ -83,6 +83,31 @@ pub struct PageConfig {
     pub newline: char,
 }
 
+/// What makes a page's visual tokens. The last two are controls: nothing is seen, the chunk's tokens are compressed as they
+/// are embedded (spec section 6); their models keep `vision_config` for the page's geometry and have no vision tower.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageEncoder {
+    /// The vision encoder and the aligner.
+    #[default]
+    Vision,
+    /// Means of consecutive token embeddings; no weights of their own.
+    MeanPool,
+    /// Two strided convolutions over the token embeddings, then the aligner.
+    ConvPyramid,
+}
+
+impl PageEncoder {
+    /// As it is called in `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vision => "vision",
+            Self::MeanPool => "mean_pool",
+            Self::ConvPyramid => "conv_pyramid",
+        }
+    }
+}
+
 /// Everything that folding needs beyond the decoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoldConfig {
@@ -100,6 +125,8 @@ pub struct FoldConfig {
     pub visual_sees_text: bool,
     /// Whether trailing blank patches of a page yield no visual token.
     pub skip_blank_patches: bool,
+    /// What makes a page's visual tokens.
+    pub page_encoder: PageEncoder,
 }
 
 impl FoldConfig {

@@ -1,7 +1,9 @@
 //! Reading `config.json`: ours (`model_type` "vist2") and the plain Hugging Face ones of text-only models.
 
 use super::keys::Keys;
-use super::{AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig};
+use super::{
+    AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, PageEncoder, TextConfig, TextModelType, VisionConfig,
+};
 use crate::gguf::{Gguf, is_gguf};
 use crate::{Error, Result};
 use serde_json::Value;
@@ -188,7 +190,21 @@ fn fold_config(root: &Keys<'_>) -> Result<FoldConfig> {
         visual_tokens: root.size("visual_tokens")?,
         visual_sees_text: root.flag_or("visual_sees_text", false)?,
         skip_blank_patches: root.flag_or("skip_blank_patches", false)?,
+        page_encoder: page_encoder(root)?,
     })
+}
+
+fn page_encoder(root: &Keys<'_>) -> Result<PageEncoder> {
+    match root.text("page_encoder")? {
+        None | Some("vision") => Ok(PageEncoder::Vision),
+        Some("mean_pool") => Ok(PageEncoder::MeanPool),
+        Some("conv_pyramid") => Ok(PageEncoder::ConvPyramid),
+        _ => Err(root.wrong(
+            "page_encoder",
+            root.get("page_encoder"),
+            "\"vision\", \"mean_pool\" or \"conv_pyramid\"",
+        )),
+    }
 }
 
 fn vision_config(keys: &Keys<'_>) -> Result<VisionConfig> {

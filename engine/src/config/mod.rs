@@ -9,7 +9,7 @@ mod presets;
 mod save;
 mod text;
 
-pub use fold::{AlignerConfig, AlignerKind, FoldConfig, PageConfig, VisionConfig};
+pub use fold::{AlignerConfig, AlignerKind, FoldConfig, PageConfig, PageEncoder, VisionConfig};
 pub use presets::{PRESETS, preset};
 pub use text::{TextConfig, TextModelType};
 

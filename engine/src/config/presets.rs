@@ -92,6 +92,7 @@ fn folio_nano() -> Config {
             visual_tokens: 32,
             visual_sees_text: false,
             skip_blank_patches: true,
+            page_encoder: Default::default(),
         }),
     }
 }
@@ -126,6 +127,7 @@ fn smollm2() -> Config {
             visual_tokens: 64,
             visual_sees_text: false,
             skip_blank_patches: true,
+            page_encoder: Default::default(),
         }),
     }
 }
@@ -178,6 +180,7 @@ fn vist2(hidden_size: usize, layers: usize, heads: usize, intermediate_size: usi
             visual_tokens: 256,
             visual_sees_text: false,
             skip_blank_patches: false,
+            page_encoder: Default::default(),
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! Writing `config.json`.
 
-use super::{Config, FoldConfig, TextConfig, TextModelType};
+use super::{Config, FoldConfig, PageEncoder, TextConfig, TextModelType};
 use serde_json::{Map, Value, json};
 
 impl Config {
@@ -51,7 +51,7 @@ fn text_keys(text: &TextConfig) -> Map<String, Value> {
 
 fn fold_keys(fold: &FoldConfig) -> Map<String, Value> {
     let v = &fold.vision;
-    object(json!({
+    let mut keys = object(json!({
         "vision_config": {
             "model_type": "siglip_vision_model",
             "hidden_size": v.hidden_size,
@@ -72,7 +72,11 @@ fn fold_keys(fold: &FoldConfig) -> Map<String, Value> {
         "visual_tokens": fold.visual_tokens,
         "visual_sees_text": fold.visual_sees_text,
         "skip_blank_patches": fold.skip_blank_patches,
-    }))
+    }));
+    if fold.page_encoder != PageEncoder::Vision {
+        keys.insert("page_encoder".into(), json!(fold.page_encoder.name()));
+    }
+    keys
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -1,6 +1,6 @@
 //! FLOPs of each step.
 
-use crate::config::{AlignerKind, FoldConfig, TextConfig, VisionConfig};
+use crate::config::{AlignerKind, FoldConfig, PageEncoder, TextConfig, VisionConfig};
 
 /// The linear layers of all decoder blocks for one token: 2 · L · (2·d·q + 2·d·kv + 3·d·ff).
 pub fn token_linear(text: &TextConfig) -> f64 {
@@ -58,7 +58,20 @@ pub fn align_page(fold: &FoldConfig, text: &TextConfig, patches: usize) -> f64 {
 /// `tokens` of text that they replace, with `visual_sees_text`). No head.
 pub fn fold_page(fold: &FoldConfig, text: &TextConfig, memory: usize, tokens: usize, visual: usize) -> f64 {
     let seen = memory + if fold.visual_sees_text { tokens } else { 0 };
-    encode_page(&fold.vision, visual) + align_page(fold, text, visual) + decode_tokens(text, seen, visual)
+    encode_chunk(fold, text, tokens, visual) + decode_tokens(text, seen, visual)
+}
+
+/// A page's `visual` tokens: from the image by encoder and aligner, or from the chunk's `tokens` (convolutions of kernel 4
+/// and stride 2; means cost nothing worth counting).
+pub fn encode_chunk(fold: &FoldConfig, text: &TextConfig, tokens: usize, visual: usize) -> f64 {
+    let [n, d, width] = floats([tokens, text.hidden_size, fold.vision.hidden_size]);
+    match fold.page_encoder {
+        PageEncoder::Vision => encode_page(&fold.vision, visual) + align_page(fold, text, visual),
+        PageEncoder::MeanPool => 0.0,
+        PageEncoder::ConvPyramid => {
+            2.0 * 4.0 * width * (n / 2.0 * d + n / 4.0 * width) + align_page(fold, text, visual)
+        }
+    }
 }
 
 fn floats<const N: usize>(sizes: [usize; N]) -> [f64; N] {

@@ -13,7 +13,7 @@ pub struct Parameters {
     pub decoder: u64,
     /// The output head; 0 when tied.
     pub head: u64,
-    /// The vision encoder.
+    /// The vision encoder, or what stands for it.
     pub vision: u64,
     /// The aligner.
     pub aligner: u64,
@@ -41,7 +41,7 @@ pub fn parameters(config: &Config) -> Parameters {
         aligner: 0,
     };
     for TensorSpec { name, shape } in tensors(config) {
-        let part = if name.starts_with("vision_tower.") {
+        let part = if name.starts_with("vision_tower.") || name.starts_with("page_encoder.") {
             &mut count.vision
         } else if name.starts_with("aligner.") {
             &mut count.aligner

@@ -9,7 +9,7 @@ use super::scratch::{LOGIT_ROWS, Scratch, batch_pages, batch_rows};
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::clock::Stopwatch;
-use crate::config::{Config, FoldConfig};
+use crate::config::{Config, FoldConfig, PageEncoder};
 use crate::context::Context;
 use crate::page::{PageImage, Patches};
 use crate::runner::{DrawRequest, Drawn, Folded, Logits, Runner, Want};
@@ -43,6 +43,17 @@ impl<M: Machine> GpuRunner<M> {
         slots: usize,
         progress: &mut dyn FnMut(&str, f32),
     ) -> Result<Self> {
+        if let Some(fold) = config
+            .fold
+            .as_ref()
+            .filter(|fold| fold.page_encoder != PageEncoder::Vision)
+        {
+            let what = format!(
+                "page_encoder \"{}\" runs on the CPU only: add --device cpu",
+                fold.page_encoder.name()
+            );
+            return Err(Error::Gpu(what));
+        }
         let slots = slots.max(FIRST_SLOTS).min(config.text.max_position_embeddings);
         MemoryPlan::new(config, source.as_ref(), slots)?.check(config, &machine.limits())?;
         let program = build(&mut machine, config, source.as_ref(), slots, progress).await?;

@@ -4,13 +4,14 @@ use super::aligner::Aligner;
 use super::decoder::{Decoder, DecoderLayer, LanguageModel, Mlp, SelfAttention};
 use super::linear::{Embedding, Linear};
 use super::norm::{LayerNorm, RmsNorm};
+use super::page_encoder::{Conv, ConvPyramid};
 use super::vision::{
     PatchEmbedding, VisionAttention, VisionEmbeddings, VisionEncoder, VisionLayer, VisionMlp, VisionModel, VisionTower,
 };
 use super::vist2::Vist2;
 use crate::Result;
 use crate::checkpoint::TensorSpec;
-use crate::config::{AlignerConfig, AlignerKind, Config, FoldConfig, TextConfig};
+use crate::config::{AlignerConfig, AlignerKind, Config, FoldConfig, PageEncoder, TextConfig};
 use burn::module::Param;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use half::{bf16, f16};
@@ -55,17 +56,31 @@ impl<B: Backend> Vist2<B> {
         let mut b = Builder::<B> { source, device };
         let prefix = if config.fold.is_some() { "language_model." } else { "" };
         let language_model = b.language_model(prefix, &config.text)?;
-        let (vision_tower, aligner) = match &config.fold {
-            Some(fold) => {
-                let vision_model = b.vision_model("vision_tower.vision_model", fold)?;
-                let aligner = b.aligner(&fold.aligner, config.text.hidden_size, fold.vision.hidden_size)?;
-                (Some(VisionTower { vision_model }), Some(aligner))
+        let (mut vision_tower, mut page_encoder, mut aligner) = (None, None, None);
+        if let Some(fold) = &config.fold {
+            let (d, width) = (config.text.hidden_size, fold.vision.hidden_size);
+            match fold.page_encoder {
+                PageEncoder::Vision => {
+                    let vision_model = b.vision_model("vision_tower.vision_model", fold)?;
+                    vision_tower = Some(VisionTower { vision_model });
+                }
+                PageEncoder::MeanPool => {}
+                PageEncoder::ConvPyramid => {
+                    let conv = vec![
+                        b.conv("page_encoder.conv.0", d, width)?,
+                        b.conv("page_encoder.conv.1", width, width)?,
+                    ];
+                    page_encoder = Some(ConvPyramid { conv });
+                }
             }
-            None => (None, None),
-        };
+            if fold.page_encoder != PageEncoder::MeanPool {
+                aligner = Some(b.aligner(&fold.aligner, d, width)?);
+            }
+        }
         Ok(Self {
             language_model,
             vision_tower,
+            page_encoder,
             aligner,
             config: config.clone(),
         })
@@ -94,6 +109,12 @@ impl<B: Backend> Builder<'_, '_, B> {
             None
         };
         Ok(Linear { weight, bias })
+    }
+
+    fn conv(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Conv<B>> {
+        let weight = self.param(&format!("{name}.weight"), [outputs, inputs, 4])?;
+        let bias = self.param(&format!("{name}.bias"), [outputs])?;
+        Ok(Conv { weight, bias })
     }
 
     fn rms_norm(&mut self, name: &str, width: usize, eps: f64) -> Result<RmsNorm<B>> {

@@ -5,6 +5,7 @@ use super::fused::Fused;
 use super::packed::{Packed, Target};
 use super::rope::Rope;
 use super::vist2::Vist2;
+use crate::config::PageEncoder;
 use burn::tensor::{Int, Tensor, TensorData, activation, backend::Backend};
 
 /// What a forward over packed documents gives.
@@ -27,12 +28,25 @@ impl<B: Backend> Hidden<B> {
 }
 
 impl<B: Fused> Vist2<B> {
+    /// The visual tokens of all pages of a packed batch, padded, `[pages × slots, d]`.
+    fn visual_of(&self, packed: &Packed<B>) -> Option<Tensor<B, 2>> {
+        let patches = packed.patches.clone()?;
+        let by_sight = self
+            .config
+            .fold
+            .as_ref()
+            .is_none_or(|fold| fold.page_encoder == PageEncoder::Vision);
+        Some(if by_sight {
+            self.visual_tokens(patches, &packed.page_lengths)
+        } else {
+            let most = patches.dims()[1];
+            self.pooled_tokens(&packed.page_ids, &packed.page_lengths.lengths, most, packed.device())
+        })
+    }
+
     /// Only the visual tokens of a packed batch: the decoder does not run, and `rows` has no rows.
     pub fn encode_packed(&self, packed: &Packed<B>) -> Hidden<B> {
-        let visual = packed
-            .patches
-            .clone()
-            .map(|p| self.visual_tokens(p, &packed.page_lengths));
+        let visual = self.visual_of(packed);
         Hidden {
             rows: Tensor::zeros([0, self.config.text.hidden_size], packed.device()),
             visual,
@@ -43,10 +57,7 @@ impl<B: Fused> Vist2<B> {
     pub fn forward(&self, packed: &Packed<B>) -> Hidden<B> {
         let decoder = &self.language_model.model;
         let text = decoder.embed_tokens.forward(packed.text_ids.clone());
-        let visual = packed
-            .patches
-            .clone()
-            .map(|p| self.visual_tokens(p, &packed.page_lengths));
+        let visual = self.visual_of(packed);
         let table = match &visual {
             Some(visual) => Tensor::cat(vec![text, visual.clone()], 0),
             None => text,

@@ -13,6 +13,7 @@ mod kv;
 mod linear;
 mod norm;
 mod packed;
+mod page_encoder;
 mod params;
 mod rope;
 mod runner;
@@ -28,6 +29,7 @@ pub use fused::{AdamW, Answers, AttentionPlan, Fused, PageLengths, Prefix, Seen}
 pub use fused::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain};
 pub use linear::Linear;
 pub use packed::{DocumentTokens, Packed, Target};
+pub use page_encoder::{Conv, ConvPyramid};
 pub use params::{named_params, visit_params};
 pub use runner::BurnRunner;
 #[cfg(feature = "flex")]

@@ -31,7 +31,7 @@ impl<B: Backend> ModuleVisitor<B> for Walk<'_> {
 
 /// Calls `each` with name, shape and values of every parameter of `model`.
 pub fn visit_params<B: Backend>(model: &Vist2<B>, each: &mut dyn FnMut(TensorSpec, TensorData)) {
-    let strip = model.vision_tower.is_none();
+    let strip = model.config.fold.is_none();
     let mut renamed = |mut spec: TensorSpec, data: TensorData| {
         if strip && let Some(name) = spec.name.strip_prefix("language_model.") {
             spec.name = name.to_owned();

@@ -3,6 +3,7 @@
 use super::aligner::Aligner;
 use super::decoder::LanguageModel;
 use super::fused::{Fused, PageLengths, unwrap, wrap};
+use super::page_encoder::ConvPyramid;
 use super::vision::VisionTower;
 use crate::config::Config;
 use crate::cost::meter;
@@ -17,6 +18,8 @@ pub struct Vist2<B: Backend> {
     pub language_model: LanguageModel<B>,
     /// The vision encoder.
     pub vision_tower: Option<VisionTower<B>>,
+    /// What stands for the vision encoder in `conv_pyramid` models.
+    pub page_encoder: Option<ConvPyramid<B>>,
     /// The aligner.
     pub aligner: Option<Aligner<B>>,
     /// The configuration that shaped it.

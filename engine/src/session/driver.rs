@@ -269,19 +269,20 @@ impl Driver {
         };
         let watch = Stopwatch::start();
         let mut cursor = self.cursor;
-        let (mut pages, mut texts, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pages, mut texts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for &n in lengths {
             for &id in &self.tokens[cursor..cursor + n] {
                 chunker.push(id, self.tokenizer.token_bytes(id));
             }
             cursor += n;
             let chunk = chunker.close();
-            counts.push(chunk.ids.len());
+            ids.push(chunk.ids);
             pages.push(folding.pages.render(&chunk.text, tint));
             texts.push(chunk.text);
         }
         self.seconds.render += watch.seconds();
         let open = self.runner.context().open_slots();
+        self.runner.page_text(&ids);
         let folded = self.runner.fold(&pages, want).await?;
         // Committed only now: a fold that found no room leaves everything as it was.
         folding.chunker = Some(chunker);
@@ -307,7 +308,7 @@ impl Driver {
             events.push(Event::Page { index, text, image });
             events.push(Event::Folded {
                 index,
-                tokens: counts[i],
+                tokens: ids[i].len(),
                 slots: taken,
                 context_slots: slots,
             });

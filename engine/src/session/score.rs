@@ -107,6 +107,7 @@ pub fn score(
             ScoreMode::Folded => {
                 let page = renderer.render(&text, Tint::White);
                 on_page(index, &page)?;
+                scorer.runner.page_text(&[chunk.to_vec()]);
                 scorer.next = scorer.runner.fold(&[page], Want::Last).wait()?.logits.last().to_vec();
             }
             ScoreMode::Full => scorer.runner.keep_open(),

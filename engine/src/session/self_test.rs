@@ -57,6 +57,7 @@ pub fn config() -> Config {
             visual_tokens: 4,
             visual_sees_text: false,
             skip_blank_patches: true,
+            page_encoder: Default::default(),
         }),
     }
 }

@@ -70,7 +70,7 @@ struct Pages {
 impl Pages {
     fn add(&mut self, reader: &mut Reader, chunk: &Chunk) -> Result<()> {
         let wanted = chunk.text.chars().count();
-        self.slots += reader.start_from_page(&chunk.text)?;
+        self.slots += reader.start_from_page(chunk)?;
         let tokenizer = reader.tokenizer.clone();
         let long = |ids: &[u32]| tokenizer.decode(ids).chars().count() >= wanted;
         // As long as the text: where it ends is not what is asked.

@@ -103,11 +103,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Begins with nothing but the page of `text`, as `ocr` training does.
-    pub(super) fn start_from_page(&mut self, text: &str) -> Result<usize> {
-        let page = self.page(text);
+    /// Begins with nothing but the page of `chunk`, as `ocr` training does.
+    pub(super) fn start_from_page(&mut self, chunk: &Chunk) -> Result<usize> {
+        let page = self.page(&chunk.text);
         let runner = self.runner()?;
         runner.reset();
+        runner.page_text(std::slice::from_ref(&chunk.ids));
         let folded = runner.fold(std::slice::from_ref(&page), Want::Last).wait()?;
         let slots = folded.slots.iter().sum();
         self.next = folded.logits.last().to_vec();
@@ -129,11 +130,12 @@ impl Reader {
         Ok(judged)
     }
 
-    /// Ends the open chunk, whose page shows `text`.
-    pub(super) fn close(&mut self, text: &str) -> Result<()> {
-        let page = self.page(text);
+    /// Ends the open chunk; its page shows `chunk`.
+    pub(super) fn close(&mut self, chunk: &Chunk) -> Result<()> {
+        let page = self.page(&chunk.text);
         match self.mode {
             ScoreMode::Folded => {
+                self.runner()?.page_text(std::slice::from_ref(&chunk.ids));
                 let folded = self.runner()?.fold(std::slice::from_ref(&page), Want::Last).wait()?;
                 self.next = folded.logits.last().to_vec();
             }
@@ -164,7 +166,7 @@ impl Reader {
         if !unseen {
             self.read(&chunk.ids)?;
         }
-        self.close(&chunk.text)
+        self.close(chunk)
     }
 
     /// Writes the likeliest tokens until `enough` says so of the ids so far, or `most` are written. Ids in `banned` are

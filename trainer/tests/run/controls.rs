@@ -18,9 +18,17 @@ fn run(memory: &str) -> (Watch, tempfile::TempDir) {
 #[test]
 fn every_control_trains_on_the_same_text_for_as_long() {
     let mut tokens = Vec::new();
-    for memory in ["vision", "full", "window", "none", "shuffled_pages"] {
+    for memory in [
+        "vision",
+        "full",
+        "window",
+        "none",
+        "shuffled_pages",
+        "mean_pool",
+        "conv_pyramid",
+    ] {
         let (watch, dir) = run(memory);
-        let pages = memory == "vision" || memory == "shuffled_pages";
+        let pages = !["full", "window", "none"].contains(&memory);
         let olm: Vec<_> = watch
             .losses
             .iter()

@@ -25,6 +25,9 @@ pub struct DocumentTokens {
     pub ids: Vec<Vec<u32>>,
     /// Patches of each piece's page, `slots × patch_len`, as `Patches` gives them.
     pub patches: Vec<Vec<f32>>,
+    /// Token ids of the text that each piece's page shows, for models that read pages from their tokens
+    /// ([`PageEncoder`](crate::config::PageEncoder)); may be left empty for all others.
+    pub page_ids: Vec<Vec<u32>>,
 }
 
 /// A token to be predicted.
@@ -68,6 +71,8 @@ pub struct Packed<B: Backend> {
     pub(super) patches: Option<Tensor<B, 3>>,
     /// Slots of the pages.
     pub(super) page_lengths: Arc<PageLengths>,
+    /// Token ids of every page, where they are given.
+    pub(super) page_ids: Vec<Vec<u32>>,
     /// Who sees whom, for a kernel.
     pub(super) plan: Arc<AttentionPlan>,
     /// Who sees whom, for plain tensor operations; `None` where the backend has a kernel that goes by the plan.
@@ -132,6 +137,13 @@ impl<B: Fused> Packed<B> {
         let (pages, lengths, patches) = pack_pages::<B>(documents, patch_len, device);
         let slots = lengths.slots;
 
+        let mut page_ids = Vec::new();
+        for document in documents {
+            for (i, _) in document.patches.iter().enumerate().filter(|(_, page)| !page.is_empty()) {
+                page_ids.push(document.page_ids.get(i).cloned().unwrap_or_default());
+            }
+        }
+
         let mut positions = vec![0; documents.len() * size];
         let mut gather = vec![0i32; documents.len() * size];
         let (mut text_ids, mut targets) = (vec![0i32], Vec::new());
@@ -195,6 +207,7 @@ impl<B: Fused> Packed<B> {
             gather: int(gather),
             patches,
             page_lengths: Arc::new(lengths),
+            page_ids,
             biases: (visual_sees_text || !B::PACKED_ATTENTION).then(|| PackedBiases {
                 memory: bias.memory(device),
                 memory_to_open: (visual_sees_text && chunks > 0).then(|| bias.memory_to_open(device)),

@@ -40,6 +40,8 @@ pub struct BurnRunner<B: Backend> {
     kv: Vec<LayerKv<B>>,
     /// In place of `kv` where the backend has [`Fused::KV_IN_ROWS`].
     rows: Option<RowKv<B>>,
+    /// Token ids of the pages of the next fold.
+    page_ids: Vec<Vec<u32>>,
     device: B::Device,
     name: String,
     flops: u64,
@@ -64,6 +66,7 @@ impl<B: Fused> BurnRunner<B> {
             context: Context::new(),
             kv: Vec::new(),
             rows: None,
+            page_ids: Vec::new(),
             device,
             name: name.into(),
             flops: 0,
@@ -173,7 +176,8 @@ impl<B: Fused> BurnRunner<B> {
 
     fn fold_now(&mut self, pages: &[PageImage], want: Want) -> Result<Folded> {
         let start = Instant::now();
-        let (visual, slots) = self.encode(pages)?;
+        let ids = std::mem::take(&mut self.page_ids);
+        let (visual, slots) = self.encode(pages, &ids)?;
         let total: usize = slots.iter().sum();
         let sees_text = self.config.fold.as_ref().is_some_and(|f| f.visual_sees_text);
         // Without `visual_sees_text` the text KV is gone before the visual KV comes.
@@ -240,6 +244,10 @@ impl<B: Fused> Runner for BurnRunner<B> {
         let done = self.fold_now(pages, want);
         self.flops += meter::counted().wrapping_sub(before);
         ready(done)
+    }
+
+    fn page_text(&mut self, ids: &[Vec<u32>]) {
+        self.page_ids = ids.to_vec();
     }
 
     fn keep_open(&mut self) {

@@ -7,10 +7,10 @@ use super::super::tests_support::tokenizer;
 use super::*;
 use crate::layout::layout;
 use burn_flex::Flex;
-use folio_engine::checkpoint::init_tensor;
-use folio_engine::config::{Config, preset};
+use folio_engine::checkpoint::{init_tensor, tensors};
+use folio_engine::config::{Config, PageEncoder, preset};
 use folio_engine::context::Piece;
-use folio_engine::model::{BurnRunner, Packed, Vist2};
+use folio_engine::model::{BurnRunner, Packed, Vist2, named_params};
 use folio_engine::page::FontStack;
 use folio_engine::session::{ScoreMode, score};
 use folio_engine::text::Tokenizer;
@@ -48,21 +48,23 @@ fn windows(config: &Config) -> (Windows, Tokenizer, Vec<u32>) {
 
 #[test]
 fn training_and_scoring_agree_token_by_token_under_every_memory() {
-    let config = tiny();
+    let mut config = tiny();
     let (windows, tokenizer, ids) = windows(&config);
-    let model = Vist2::<Flex>::build(
-        &config,
-        &mut |spec| {
-            let mut values = init_tensor(&config, spec, 5);
-            // Larger than at the start, so that a wrong mask or position shows.
-            if !spec.name.contains("norm") {
-                values.iter_mut().for_each(|v| *v *= 6.0);
-            }
-            Ok(values)
-        },
-        &Default::default(),
-    )
-    .unwrap();
+    let build = |config: &Config| {
+        Vist2::<Flex>::build(
+            config,
+            &mut |spec| {
+                let mut values = init_tensor(config, spec, 5);
+                // Larger than at the start, so that a wrong mask or position shows.
+                if !spec.name.contains("norm") {
+                    values.iter_mut().for_each(|v| *v *= 6.0);
+                }
+                Ok(values)
+            },
+            &Default::default(),
+        )
+        .unwrap()
+    };
     let request = SampleRequest {
         chunks: 7,
         ..SampleRequest::default()
@@ -77,7 +79,21 @@ fn training_and_scoring_agree_token_by_token_under_every_memory() {
         (Memory::Full, ScoreMode::Full),
         (Memory::Window, ScoreMode::Window),
         (Memory::None, ScoreMode::None),
+        (Memory::MeanPool, ScoreMode::Folded),
+        (Memory::ConvPyramid, ScoreMode::Folded),
     ] {
+        config.fold.as_mut().unwrap().page_encoder = match memory {
+            Memory::MeanPool => PageEncoder::MeanPool,
+            Memory::ConvPyramid => PageEncoder::ConvPyramid,
+            _ => PageEncoder::Vision,
+        };
+        let model = build(&config);
+        let mut names: Vec<_> = named_params(&model).into_iter().map(|(spec, _)| spec).collect();
+        let mut listed = tensors(&config);
+        names.sort_by(|a, b| a.name.cmp(&b.name));
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(names, listed, "the checkpoint's list is the model's");
+        assert_eq!(Config::from_json(&config.to_json(), "config.json").unwrap(), config);
         let documents = [layout(&sample.clone().remembering(memory), &config)];
         let patch = config.fold.as_ref().unwrap().vision.patch_len();
         let packed = Packed::<Flex>::new(&documents, false, (2, 1), patch, &Default::default());
@@ -101,7 +117,7 @@ fn training_and_scoring_agree_token_by_token_under_every_memory() {
         }
         means.push(scored.nll_per_token().unwrap());
     }
-    // They are four different memories.
+    // They are different memories.
     for (i, a) in means.iter().enumerate() {
         assert!(means[..i].iter().all(|b| (a - b).abs() > 1e-6), "{means:?}");
     }
