@@ -69,7 +69,13 @@ impl<B: Fused> Vist2<B> {
         let flat = Tensor::<B, 1, Int>::from_data(TensorData::new(flat, [pages * n]), device);
         let there = Tensor::<B, 2>::from_data(TensorData::new(there, [pages * n, 1]), device);
         // A table of 16 bits gives rows of 16 bits.
-        let x = self.language_model.model.embed_tokens.forward(flat).cast(FloatDType::F32) * there;
+        let x = self
+            .language_model
+            .model
+            .embed_tokens
+            .forward(flat)
+            .cast(FloatDType::F32)
+            * there;
         let x = x.reshape([pages, n, d]);
         match (kind, &self.page_encoder, &self.aligner) {
             (Some(PageEncoder::MeanPool), ..) => select(x, most, |page, t| {
