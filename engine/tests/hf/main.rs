@@ -99,7 +99,11 @@ fn the_encoder_gives_the_hidden_states_of_transformers() {
     let model = Vist2::<Flex>::build(
         &config,
         &mut |spec| {
-            let name = spec.name.strip_prefix("vision_tower.").unwrap_or(&spec.name);
+            // As transformers 5 names them.
+            let name = spec
+                .name
+                .strip_prefix("vision_tower.vision_model.")
+                .unwrap_or(&spec.name);
             Ok(values(name, spec.elements()))
         },
         &device,
