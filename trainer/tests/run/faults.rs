@@ -59,6 +59,13 @@ fn bad_recipes_and_data_are_named() {
     assert!(gone.contains("c.jsonl, line 1") && gone.contains("gone.png"), "{gone}");
 }
 
+#[test]
+fn a_cause_is_said_once() {
+    let missing = failure(&trainer(&["run", "no-such-recipe.toml"]));
+    assert_eq!(missing.matches("os error").count(), 1, "{missing}");
+    assert!(missing.contains("no-such-recipe.toml"), "{missing}");
+}
+
 /// The sizes of all files below `dir`, by name.
 fn listing(dir: &Path) -> Vec<(String, u64)> {
     let mut found: Vec<_> = std::fs::read_dir(dir)
