@@ -8,6 +8,7 @@ mod device;
 mod matvec;
 mod report;
 mod runtimes;
+mod sums;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -60,7 +61,7 @@ struct Cli {
 enum Part {
     /// Decoding and prefill beside burn.
     Contest,
-    /// Matrix-vector products beside a sum of the same bytes.
+    /// Matrix-vector products beside sums of the same weights.
     Matvec,
     /// A long prompt folded and full.
     Folding,

@@ -1,24 +1,29 @@
-//! The matrix-vector products of one token, against only reading what they read.
+//! The matrix-vector products of one token, against only adding up what they read.
 
 use crate::contest::Timer;
 use crate::device::{Device, Launch};
-use anyhow::Result;
+use crate::sums::{self, Sum};
+use anyhow::{Context, Result};
 use folio_benches::statistics::median;
 use folio_engine::config::TextConfig;
 use folio_shaders::{Access, Form, Style, Weight, mat_vec};
 use serde::Serialize;
 
-const SUM: &str = include_str!("sum.wgsl");
-/// Workgroup sizes and words per invocation (in groups of four) that the sum is tried with.
-const LANES: [u32; 2] = [64, 256];
-const EACH: [u32; 3] = [16, 64, 256];
-/// Neighbouring invocations take neighbouring stretches; stride over everything; stride inside a workgroup's stretch.
-const PATTERNS: [&str; 3] = ["runs", "strides", "blocks"];
-
 /// Sums that are timed again, in turns with the products.
 const FINALISTS: usize = 4;
 
-/// Bytes a second.
+/// The fastest of several sums.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Fastest {
+    /// Which one it was.
+    pub(crate) pattern: String,
+    /// Median seconds.
+    pub(crate) seconds: f64,
+    /// Least CPU seconds of this process, where the system says.
+    pub(crate) cpu_seconds: Option<f64>,
+}
+
+/// The products of one token beside sums of what they read.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct MatVec {
     /// How the kernels reduce.
@@ -29,25 +34,21 @@ pub(crate) struct MatVec {
     pub(crate) bytes: u64,
     /// Products: median seconds of one token.
     pub(crate) seconds: f64,
-    /// The fastest sum: median seconds.
-    pub(crate) sum_seconds: f64,
-    /// Which sum that was.
-    pub(crate) sum_pattern: String,
-    /// CPU seconds of this process, where the system says: products, and the sum that takes least.
-    pub(crate) cpu_seconds: Option<(f64, f64)>,
+    /// The same in CPU seconds of this process, where the system says.
+    pub(crate) cpu_seconds: Option<f64>,
+    /// The sum of the stored words, as if each were an f32: nothing is unpacked.
+    pub(crate) words: Fastest,
+    /// The sum of the weights as numbers; none for f32, where it is the same.
+    pub(crate) values: Option<Fastest>,
     /// Seconds of every sum that was tried, once each.
-    pub(crate) sums: Vec<(String, f64)>,
+    pub(crate) tried: Vec<(String, f64)>,
 }
 
 impl MatVec {
-    /// Bytes a second of the products.
-    pub(crate) fn rate(&self) -> f64 {
-        self.bytes as f64 / self.seconds
-    }
-
-    /// Bytes a second of the sum.
-    pub(crate) fn sum_rate(&self) -> f64 {
-        self.bytes as f64 / self.sum_seconds
+    /// Bytes a second of the products, as a share of those of a sum: by the clock, and by CPU seconds.
+    pub(crate) fn share(&self, of: &Fastest) -> (f64, Option<f64>) {
+        let cpu = of.cpu_seconds.zip(self.cpu_seconds);
+        (of.seconds / self.seconds, cpu.map(|(sum, ours)| sum / ours))
     }
 }
 
@@ -121,53 +122,16 @@ pub(crate) fn measure(
         });
         let groups = outputs.div_ceil(call.kernel.constant("ROWS") as usize) as u32;
         products.push(device.launch(pipeline, &call.params, &call.bindings, [groups, 1, 1]));
-        buffers.push((buffer, words / 4));
+        buffers.push(sums::Stored { buffer, quants, words });
     }
     device.settle()?;
 
-    let mut sums = Vec::new();
-    let out = device.empty(4 * buffers.iter().map(|(_, n)| *n as u64).max().unwrap_or(0));
-    let (read, write) = (Access::Read, Access::ReadWrite);
-    for (pattern, name) in PATTERNS.iter().enumerate() {
-        for lanes in LANES {
-            let pipelines = [false, true].map(|clamp| {
-                let consts = format!("const LANES = {lanes}u;\nconst PATTERN = {pattern}u;\nconst CLAMP = {clamp};\n");
-                device.pipeline(&(consts + SUM), &[read, write])
-            });
-            for each in EACH {
-                let launches: Vec<Launch> = buffers
-                    .iter()
-                    .map(|(buffer, groups)| {
-                        let groups = *groups as u32;
-                        let mut invocations = groups.div_ceil(each);
-                        if PATTERNS[pattern] == "blocks" {
-                            // A block is a whole workgroup's.
-                            invocations = invocations.next_multiple_of(lanes);
-                        }
-                        let clamp = usize::from(invocations * each != groups);
-                        let params = [groups, each, invocations, 0];
-                        device.launch(
-                            &pipelines[clamp],
-                            bytemuck::cast_slice(&params),
-                            &[buffer, &out],
-                            [invocations.div_ceil(lanes), 1, 1],
-                        )
-                    })
-                    .collect();
-                device.time(&launches)?;
-                let seconds = device.time(&launches)?;
-                sums.push((
-                    format!("{name}, {lanes} lanes, {} words each", 4 * each),
-                    seconds,
-                    launches,
-                ));
-            }
-        }
-    }
-    sums.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let words = sums::of_words(device, &buffers)?;
+    let values = sums::of_values(device, &buffers, weight)?;
     // The products, then the sums that were fastest once.
     let mut contest: Vec<&[Launch]> = vec![&products];
-    contest.extend(sums.iter().take(FINALISTS).map(|sum| sum.2.as_slice()));
+    contest.extend(words.iter().take(FINALISTS).map(|sum| sum.launches.as_slice()));
+    contest.extend(values.iter().take(FINALISTS).map(|sum| sum.launches.as_slice()));
     let mut times = vec![(Vec::new(), Vec::new()); contest.len()];
     device.time(&products)?;
     for _ in 0..rounds.max(3) {
@@ -177,22 +141,31 @@ pub(crate) fn measure(
             cpu.extend(timer.stop().1);
         }
     }
-    let (seconds, cpu): (Vec<f64>, Vec<Option<f64>>) = times
+    let times: Vec<(f64, Option<f64>)> = times
         .into_iter()
         .map(|(seconds, cpu)| (median(seconds), (!cpu.is_empty()).then(|| median(cpu))))
-        .unzip();
-    let fastest = (1..seconds.len())
-        .min_by(|&a, &b| seconds[a].total_cmp(&seconds[b]))
-        .unwrap_or(0);
-    let least_cpu = cpu[1..].iter().flatten().copied().min_by(f64::total_cmp);
+        .collect();
+    let (of_words, of_values) = times[1..].split_at(words.len().min(FINALISTS));
+    let fastest = |of: &[(f64, Option<f64>)], sums: &[Sum]| {
+        let at = (0..of.len()).min_by(|&a, &b| of[a].0.total_cmp(&of[b].0))?;
+        Some(Fastest {
+            pattern: sums[at].name.clone(),
+            seconds: of[at].0,
+            cpu_seconds: of.iter().filter_map(|time| time.1).min_by(f64::total_cmp),
+        })
+    };
     Ok(MatVec {
         style: style.to_string(),
         weight: weight.to_string(),
         bytes,
-        seconds: seconds[0],
-        sum_seconds: seconds[fastest],
-        sum_pattern: sums[fastest - 1].0.clone(),
-        cpu_seconds: cpu[0].zip(least_cpu),
-        sums: sums.into_iter().map(|(name, seconds, _)| (name, seconds)).collect(),
+        seconds: times[0].0,
+        cpu_seconds: times[0].1,
+        words: fastest(of_words, &words).context("no sum was timed")?,
+        values: fastest(of_values, &values),
+        tried: words
+            .iter()
+            .chain(&values)
+            .map(|sum| (sum.name.clone(), sum.seconds))
+            .collect(),
     })
 }
