@@ -98,6 +98,15 @@ curriculum = [{ until_step = 5, chunks = 1 }]
     }
 
     #[test]
+    fn how_steps_are_computed_is_two_keys() {
+        assert_eq!(Recipe::parse(RECIPE, "r.toml").unwrap().compute(), Compute::default());
+        let text = format!("precision = \"bf16\"\nactivation_checkpointing = true\n{RECIPE}");
+        let compute = Recipe::parse(&text, "r.toml").unwrap().compute();
+        assert_eq!((compute.precision, compute.activation_checkpointing), (Precision::Bf16, true));
+        assert!(error("out =", "precision = \"fp8\"\nout =").contains("fp8"));
+    }
+
+    #[test]
     fn typos_are_named_with_their_line() {
         let typo = error("batch = 4", "bacth = 4");
         assert!(typo.contains("r.toml, line 10") && typo.contains("bacth"), "{typo}");
