@@ -78,7 +78,8 @@ impl Device {
     pub fn check_precision(self, precision: Precision) -> Result<()> {
         match (self, precision) {
             (Self::Wgpu, Precision::Bf16) => Err(Error::Argument(
-                "precision is bf16, which WGSL does not have: take precision = \"f32\", or --device cuda or cpu".to_owned(),
+                "precision is bf16, which WGSL does not have: take precision = \"f32\", or --device cuda or cpu"
+                    .to_owned(),
             )),
             _ => Ok(()),
         }
