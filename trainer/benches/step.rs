@@ -3,6 +3,9 @@
 //!
 //! Prints the median step of each row; compare rows of one run only, these
 //! machines are noisy. Then memory: what the process holds after 50 and after 500 steps, which should be the same.
+//!
+//! `cargo bench -p folio-trainer --bench step -- blocks [PRESET]`: what `activation_checkpointing` saves and costs, on a model
+//! of a real shape (135 million parameters by default; 3 GB).
 #![allow(clippy::print_stdout, missing_docs)]
 
 use burn::backend::Autodiff;
@@ -18,29 +21,36 @@ use std::time::Instant;
 
 const STEPS: usize = 5;
 
+const PLAN: StepPlan = StepPlan {
+    embedding_lr: 1e-3,
+    language_model_lr: 1e-3,
+    vision_lr: 1e-3,
+    aligner_lr: 1e-3,
+    cells_weight: 0.1,
+    tokens_weight: 0.5,
+    directions_weight: 0.0,
+    first_weight: 1.0,
+    accumulate: 1,
+    clip_norm: 1.0,
+};
+
+fn learner(config: &Config, threads: usize) -> Learner<Autodiff<Flex>> {
+    let device = Default::default();
+    let model = Vist2::build(config, &mut |spec| Ok(init_tensor(config, spec, 1)), &device).expect("valid");
+    let head = CellHead::new(cells(config), config.text.hidden_size, &device);
+    Learner::new(model, head, 1e-4, device, threads)
+}
+
 fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    if arguments.next().is_some_and(|what| what == "blocks") {
+        blocks(&arguments.next().unwrap_or_else(|| "smollm2-135m-folded".to_owned()));
+        return;
+    }
     let config = preset("folio-nano").expect("a preset");
-    let model = Vist2::build(
-        &config,
-        &mut |spec| Ok(init_tensor(&config, spec, 1)),
-        &Default::default(),
-    )
-    .expect("valid");
-    let head = CellHead::new(cells(&config), config.text.hidden_size, &Default::default());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut learner = Learner::<Autodiff<Flex>>::new(model, head, 1e-4, Default::default(), threads);
-    let plan = StepPlan {
-        embedding_lr: 1e-3,
-        language_model_lr: 1e-3,
-        vision_lr: 1e-3,
-        aligner_lr: 1e-3,
-        cells_weight: 0.1,
-        tokens_weight: 0.5,
-        directions_weight: 0.0,
-        first_weight: 1.0,
-        accumulate: 1,
-        clip_norm: 1.0,
-    };
+    let mut learner = learner(&config, threads);
+    let plan = PLAN;
     println!(
         "{:<6} {:>9} {:>7} {:>8} {:>9}",
         "kind", "documents", "chunks", "step s", "tokens/s"
@@ -82,6 +92,44 @@ fn memory(learner: &mut Learner<Autodiff<Flex>>, config: &Config, plan: &StepPla
             println!("memory after {step} steps: {held}");
         }
     }
+}
+
+/// One share of a batch with and without activation checkpointing: seconds, and the most memory beyond what weights, moments
+/// and gradients take.
+fn blocks(name: &str) {
+    let config = preset(name).expect("the name of a preset");
+    let chunks = 8;
+    let batch = [sample(&config, SampleKind::Olm, chunks)];
+    let tokens: usize = batch.iter().map(Sample::tokens).sum();
+    println!("{name}, one document of {chunks} chunks, {tokens} tokens, one thread");
+    let mut learner = learner(&config, 1);
+    // Moments and buffers come to be.
+    learner.step(&batch, &PLAN);
+    for activation_checkpointing in [false, true] {
+        learner.compute.activation_checkpointing = activation_checkpointing;
+        let held = rss_mb().unwrap_or(f64::NAN);
+        forget_peak();
+        let start = Instant::now();
+        learner.step(&batch, &PLAN);
+        let seconds = start.elapsed().as_secs_f64();
+        println!(
+            "activation_checkpointing = {activation_checkpointing}: {seconds:.1} s, at most {:.0} MB ({held:.0} MB before the step)",
+            peak_mb().unwrap_or(f64::NAN)
+        );
+    }
+}
+
+/// Most memory that this process has held since [`forget_peak`], in MB; `None` where the system does not tell.
+fn peak_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024.0 / 1e6)
+}
+
+/// From now on the peak is counted anew (Linux).
+fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 fn cells(config: &Config) -> usize {

@@ -1,5 +1,6 @@
 //! Where a run computes. The training code is generic over burn's backends; here its type is chosen, and nowhere else.
 
+use crate::compute::Precision;
 use crate::run::{Outcome, Reporter, train_with};
 use crate::setup::Setup;
 use crate::team::Team;
@@ -69,6 +70,22 @@ impl Device {
     }
 }
 
+impl Device {
+    /// Whether the device has numbers of `precision`.
+    ///
+    /// # Errors
+    /// It has not; what to take instead is named.
+    pub fn check_precision(self, precision: Precision) -> Result<()> {
+        match (self, precision) {
+            (Self::Wgpu, Precision::Bf16) => Err(Error::Argument(
+                "precision is bf16, which WGSL does not have: take precision = \"f32\", or --device cuda or cpu"
+                    .to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Trains what `setup` has made ready on `device`, as one process of `team`; see [`train_with`].
 ///
 /// # Errors
@@ -81,6 +98,7 @@ pub fn train_on(
     reporter: &mut dyn Reporter,
 ) -> Result<Outcome> {
     device.check_built()?;
+    device.check_precision(setup.recipe.precision)?;
     match device {
         Device::Cpu => train_with::<Autodiff<Flex>>(setup, &Default::default(), team, stop, reporter),
         #[cfg(feature = "cuda")]
@@ -179,6 +197,17 @@ mod tests {
             let error = name.parse::<Device>().unwrap_err().to_string();
             assert!(error.contains("cuda:N") && error.lines().count() == 1, "{error}");
         }
+    }
+
+    #[test]
+    fn sixteen_bits_are_refused_where_there_are_none() {
+        for device in [Device::Cpu, Device::Cuda(None), Device::Wgpu] {
+            device.check_precision(Precision::F32).unwrap();
+        }
+        Device::Cuda(Some(1)).check_precision(Precision::Bf16).unwrap();
+        Device::Cpu.check_precision(Precision::Bf16).unwrap();
+        let error = Device::Wgpu.check_precision(Precision::Bf16).unwrap_err().to_string();
+        assert!(error.contains("bf16") && error.contains("--device cuda"), "{error}");
     }
 
     #[test]

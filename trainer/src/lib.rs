@@ -1,6 +1,7 @@
 //! Folio's trainer: text files in, a checkpoint that folds out. See `recipes/` for what a run is made of.
 
 pub mod aux_loss;
+pub mod compute;
 pub mod data;
 pub mod device;
 pub mod eval;

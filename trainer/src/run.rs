@@ -160,6 +160,7 @@ where
         weight: Param::from_tensor(head_weight(config, seed, device)),
     };
     let mut learner = Learner::new(model, head, setup.recipe.weight_decay, device.clone(), threads);
+    learner.compute = setup.recipe.compute();
     if let Start::Resume(dir) = &setup.start {
         restore_moments(&mut learner, dir)?;
     }
@@ -372,6 +373,7 @@ where
     }
 
     fn save(&mut self) -> Result<()> {
+        self.setup.state.drawn = self.setup.plan.drawn(self.setup.state.step);
         let Setup {
             run,
             state,

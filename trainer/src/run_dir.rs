@@ -1,7 +1,7 @@
 //! A run's folder: checkpoints `step_000123/`, each whole or absent, and `latest`, the newest one's name.
 
 use crate::files::{temporary, write_whole};
-use crate::recipe::Curriculum;
+use crate::recipe::{Curriculum, Drawn};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,12 @@ use std::path::{Path, PathBuf};
 /// Where a run stands: with the recipe and the tensors, all that resuming needs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
-    /// Steps done. Stage, schedule and the next samples follow from it.
+    /// Steps done. Stage and schedule follow from it.
     pub step: u64,
+    /// What these steps have drawn. Older checkpoints do not say: as many samples as if all steps had been taken by as many
+    /// processes as go on.
+    #[serde(default)]
+    pub drawn: Drawn,
     /// Seed of the run.
     pub seed: u64,
     /// Text tokens seen.
@@ -183,6 +187,7 @@ mod tests {
     fn state(step: u64) -> RunState {
         RunState {
             step,
+            drawn: Drawn::default(),
             seed: 3,
             tokens: step * 10,
             elapsed_s: 1.5,

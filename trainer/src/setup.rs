@@ -199,7 +199,7 @@ fn prepare_one(
         Some(windows(&valid, VALID_SEED)?)
     };
     Ok(Setup {
-        plan: Plan::for_processes(&recipe, fold.chunk_tokens, team.size()),
+        plan: Plan::going_on(&recipe, fold.chunk_tokens, team.size(), state.drawn.clone()),
         recipe,
         config,
         tokenizer,

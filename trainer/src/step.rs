@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::aux_loss::{CellHead, cell_loss, direction_loss, token_loss};
+use crate::compute::{Compute, frozen};
 use crate::data::{ChunkSample, Sample, SampleKind};
 use crate::layout::{Place, Places, layout};
 use crate::linear_ce::{Answers, linear_ce};
@@ -13,8 +14,8 @@ use crate::stats::StepStats;
 use crate::team::{Alone, Team, sum_gradients};
 use crate::weights::{Totals, weight};
 use burn::module::AutodiffModule;
+use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{FloatDType, Tensor};
 use folio_engine::model::{DocumentTokens, Fused, Packed, Target, Vist2};
 
 /// Learning rates and weights of one step.
@@ -55,6 +56,8 @@ pub struct Learner<B: AutodiffBackend> {
     pub head_optimizer: Optimizer<B::InnerBackend>,
     /// The device.
     pub device: B::Device,
+    /// How steps are computed.
+    pub compute: Compute,
     threads: usize,
 }
 
@@ -86,6 +89,7 @@ where
             optimizer,
             head_optimizer: Optimizer::new(weight_decay),
             device,
+            compute: Compute::default(),
             threads: threads.max(1),
         }
     }
@@ -116,7 +120,7 @@ where
                     self.model.clone(),
                     self.head.clone(),
                     &share,
-                    plan,
+                    (plan, self.compute),
                     &totals,
                     &self.device,
                 )
@@ -180,13 +184,14 @@ fn backward<B: AutodiffBackend + Fused>(
     model: Vist2<B::InnerBackend>,
     head: CellHead<B::InnerBackend>,
     samples: &[&Sample],
-    plan: &StepPlan,
+    (plan, compute): (&StepPlan, Compute),
     totals: &Totals,
     device: &B::Device,
 ) -> Share<B::InnerBackend>
 where
     B::InnerBackend: Fused,
 {
+    let bare = model.clone();
     // Leaves of its own for every thread: graphs that share a leaf would lock each other out.
     let model = leaves(Vist2::<B>::from_inner(model));
     let head = leaves(CellHead::<B>::from_inner(head));
@@ -208,9 +213,18 @@ where
         let heads = (config.text.num_attention_heads, config.text.num_key_value_heads);
         let sees_text = fold.visual_sees_text && kind.starts_with_bos();
         let packed = Packed::<B>::new(&documents, sees_text, heads, fold.vision.patch_len(), device);
-        let hidden = match kind {
-            SampleKind::Read => model.encode_packed(&packed),
-            _ => model.forward(&packed),
+        let packed = packed.multiplied_in(compute.precision.dtype());
+        // Of every kind its own: a backward pass uses a graph up.
+        let working = compute.precision.working(model.clone());
+        let decode = kind != SampleKind::Read;
+        let (hidden, kept) = match decode {
+            _ if compute.activation_checkpointing => {
+                let bare = compute.precision.working(frozen(Vist2::<B>::from_inner(bare.clone())));
+                let (hidden, kept) = bare.forward_keeping(&packed, decode);
+                (hidden, Some(kept))
+            }
+            true => (working.forward(&packed), None),
+            false => (working.encode_packed(&packed), None),
         };
         let mut loss = None;
         let mut add = |term| {
@@ -242,7 +256,7 @@ where
                 model.head(),
                 &answers,
                 false,
-                FloatDType::F32,
+                compute.precision.dtype(),
             );
             let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
             stats.of_kind(kind).add(sum, n as f64);
@@ -289,6 +303,13 @@ where
             let mut all = loss.backward();
             grads.push(take_gradients(&model, &mut all));
             head_grads.push(take_gradients(&head, &mut all));
+            if let Some(kept) = kept {
+                let of_rows = hidden.rows.grad_remove(&mut all);
+                let of_visual = hidden.visual.and_then(|visual| visual.grad_remove(&mut all));
+                working.backward_kept(&packed, kept, of_rows, of_visual, &mut |all| {
+                    grads.push(take_gradients(&model, all));
+                });
+            }
         }
     }
     Share {

@@ -62,6 +62,16 @@ fn recipe(dir: &Path, steps: u64, batch: usize, threads: usize, every: u64) -> s
     path
 }
 
+/// Holds every weight of the two runs' checkpoints of this name together.
+fn alike(a: &Path, b: &Path, checkpoint: &str) {
+    let [a, b] = [a, b].map(|out| Checkpoint::open(&out.join(checkpoint)).unwrap());
+    for spec in tensors(&house::tiny()) {
+        let (a, b) = (a.read_f32(&spec).unwrap(), b.read_f32(&spec).unwrap());
+        let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-5, "{}: {apart}", spec.name);
+    }
+}
+
 #[test]
 fn two_processes_are_one_with_twice_the_batch() {
     let (dir, _) = house::house();
@@ -70,15 +80,7 @@ fn two_processes_are_one_with_twice_the_batch() {
     assert!(output.status.success(), "{}", text(&output));
     let output = alone(&recipe(dir.path(), 20, 4, 1, 0), &one, &[]);
     assert!(output.status.success(), "{}", text(&output));
-    let read = |out: &Path| Checkpoint::open(&out.join("step_000020")).unwrap();
-    let (a, b) = (read(&two), read(&one));
-    let mut most = 0f32;
-    for spec in tensors(&house::tiny()) {
-        let (a, b) = (a.read_f32(&spec).unwrap(), b.read_f32(&spec).unwrap());
-        let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(apart < 1e-5, "{}: {apart}", spec.name);
-        most = most.max(apart);
-    }
+    alike(&two, &one, "step_000020");
     // One writer: as many lines as one process writes, with the tokens of both.
     let lines = |out: &Path| std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     let tokens = |text: &str| {
@@ -88,6 +90,43 @@ fn two_processes_are_one_with_twice_the_batch() {
     };
     assert_eq!(tokens(&lines(&two)), tokens(&lines(&one)));
     assert_eq!(tokens(&lines(&two)).len(), 20);
+}
+
+/// Two stages, each `(steps, batch)`, whose steps differ in nothing but the samples that they draw.
+fn steady(dir: &Path, stages: &[(u64, usize)]) -> std::path::PathBuf {
+    let path = dir.join(format!("steady-{stages:?}.toml"));
+    let head = house::RECIPE.split("[[stage]]").next().unwrap().to_owned();
+    let stage = |(steps, batch): &(u64, usize)| {
+        format!(
+            "[[stage]]\nkind = \"olm\"\nsteps = {steps}\nbatch = {batch}\nchunks = 2\nwarmup_ratio = 0.0\nmin_lr_ratio = 1.0\n\
+             lr = {{ embedding = 1e-3, language_model = 1e-3, vision = 1e-3, aligner = 1e-3 }}\n"
+        )
+    };
+    let stages: String = stages.iter().map(stage).collect();
+    std::fs::write(&path, (head + &stages).replace("DIR", &dir.display().to_string())).unwrap();
+    path
+}
+
+#[test]
+fn another_number_of_processes_goes_on_at_the_exact_sample() {
+    let (dir, _) = house::house();
+    let (parts, whole) = (dir.path().join("parts"), dir.path().join("whole"));
+    // Two processes, then one, then three: steps of 4, 2 and 6 samples.
+    for (processes, steps) in [(2, 8), (1, 14), (3, 18)] {
+        let more: &[&str] = if parts.exists() { &["--resume"] } else { &[] };
+        let recipe = steady(dir.path(), &[(steps, 2)]);
+        let output = mpirun(processes, &recipe, &parts, more).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    let output = alone(&steady(dir.path(), &[(8, 4), (6, 2), (4, 6)]), &whole, &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let state = |out: &Path| {
+        let json = std::fs::read(out.join("step_000018/state.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap()
+    };
+    assert_eq!(state(&parts)["drawn"]["samples"], 8 * 4 + 6 * 2 + 4 * 6);
+    assert_eq!(state(&parts)["tokens"], state(&whole)["tokens"]);
+    alike(&parts, &whole, "step_000018");
 }
 
 /// The process of `rank` that `mpirun` started.

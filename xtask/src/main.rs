@@ -13,6 +13,7 @@ mod smoke;
 mod test;
 mod test_counts;
 mod tools;
+mod trainer_features;
 mod web;
 
 use clap::{Parser, Subcommand};

@@ -2,7 +2,7 @@
 
 use crate::gpu_runs::{self, GpuRuns};
 use crate::test_counts::TestCounts;
-use crate::{browser, drivers, process, tools};
+use crate::{browser, drivers, process, tools, trainer_features};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,6 +20,10 @@ pub(crate) struct Args {
     /// Only the tests of the page in a real browser.
     #[arg(long, conflicts_with_all = ["burn_wgpu", "rest"])]
     pub(crate) browser: bool,
+    /// Only the tests of the trainer's features: `cuda` and `wgpu` (built; training on wgpu against the CPU), `mpi` (several
+    /// processes), `parquet`.
+    #[arg(long, conflicts_with_all = ["burn_wgpu", "browser", "rest"])]
+    pub(crate) trainer_features: bool,
     /// Passed on to `cargo test`: a name to filter by, `-p CRATE`, `-- --nocapture`, …
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) rest: Vec<String>,
@@ -28,7 +32,8 @@ pub(crate) struct Args {
 /// The test binary whose tests run on every adapter.
 const GPU_SUITE: &str = "gpu_parity";
 
-/// Runs the tests, the GPU tests once more on SwiftShader, those of the page in a browser, and prints their number last, `N passed, N failed`, alone on a line.
+/// Runs the tests, the GPU tests once more on SwiftShader, those of the page in a browser, those of the trainer's features, and
+/// prints their number last, `N passed, N failed`, alone on a line.
 ///
 /// # Errors
 /// A tool is missing, something does not build, a test fails, no test ran at all, or a GPU test did not run on an adapter.
@@ -49,6 +54,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
     if args.browser {
         return browser::run(counts);
+    }
+    if args.trainer_features {
+        return trainer_features::run(counts);
     }
     let mut command = cargo_test();
     if args.burn_wgpu {
@@ -80,7 +88,7 @@ fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
             "note: {} is not installed, FOLIO_ALLOW_NO_GPU=1: the GPU tests run without it",
             driver.name
         );
-        return first;
+        return first.and(trainer_features::run(counts));
     };
     let mut command = cargo_test();
     command.args(["--workspace", "--test", GPU_SUITE, "--test", "gpu"]);
@@ -88,7 +96,8 @@ fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
     eprintln!("the GPU tests once more, on {}:", driver.name);
     let second = counted(&mut command, counts);
     let third = browser::run(counts);
-    first.and(second).and(third)?;
+    let fourth = trainer_features::run(counts);
+    first.and(second).and(third).and(fourth)?;
 
     let list = process::output(cargo_test().args(["--workspace", "--test", GPU_SUITE, "--", "--list"]))?;
     let tests = gpu_runs::listed(&String::from_utf8_lossy(&list));
@@ -120,7 +129,7 @@ pub(crate) fn checked(command: &mut Command) {
 }
 
 /// Runs `command`, shows what it prints and adds its tests to `counts`.
-fn counted(command: &mut Command, counts: &mut TestCounts) -> Result<()> {
+pub(crate) fn counted(command: &mut Command, counts: &mut TestCounts) -> Result<()> {
     let failed_before = counts.failed;
     let outcome = process::each_line(command, |line| {
         println!("{line}");

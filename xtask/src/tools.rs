@@ -3,6 +3,7 @@
 use crate::drivers::{self, Driver};
 use crate::process;
 use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Something that tests use and cargo cannot build.
@@ -22,9 +23,11 @@ enum Probe {
     Command(&'static [&'static str], Option<&'static str>),
     /// A Vulkan driver.
     Driver(&'static Driver),
+    /// Something that is looked for, of the trainer's feature `mpi`.
+    Mpi(fn() -> bool),
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 6] = [
     Tool {
         package: "tesseract-ocr",
         purpose: "OCR: reads drawn pages back",
@@ -49,13 +52,64 @@ const TOOLS: [Tool; 4] = [
         probe: Probe::Driver(&drivers::SWIFTSHADER),
         required: true,
     },
+    Tool {
+        package: "libopenmpi-dev",
+        purpose: "MPI: builds and tests the trainer's feature `mpi`",
+        probe: Probe::Mpi(|| has("mpicc") && has("mpirun")),
+        required: true,
+    },
+    Tool {
+        package: "libclang-dev",
+        purpose: "libclang: the build of feature `mpi` reads MPI's headers with it",
+        probe: Probe::Mpi(libclang),
+        required: true,
+    },
 ];
+
+/// Whether a libclang is where builds look for one.
+fn libclang() -> bool {
+    let named = std::env::var_os("LIBCLANG_PATH").is_some();
+    let llvm = |place: &str| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path().join("lib")).collect()
+    };
+    let fixed = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/opt/llvm/lib"].map(PathBuf::from);
+    // Debian's are in /usr/lib/llvm-14/lib, or in the folder of the architecture.
+    let mut places: Vec<PathBuf> = fixed.into_iter().chain(llvm("/usr/lib")).collect();
+    let here = std::env::consts::ARCH;
+    places.push(format!("/usr/lib/{here}-linux-gnu").into());
+    named || places.iter().any(|place| holds_libclang(place))
+}
+
+fn holds_libclang(place: &Path) -> bool {
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| {
+        let name = name.to_string_lossy();
+        let rest = name.strip_prefix("libclang");
+        // Not `libclang-cpp`, and not the runtime's archives.
+        rest.is_some_and(|rest| {
+            (rest.starts_with(".so") || rest.contains(".so.") || rest == ".dylib") && !rest.contains("cpp")
+        })
+    })
+}
+
+/// Whether the tests of the trainer's feature `mpi` may be left out: `FOLIO_ALLOW_NO_MPI=1`.
+fn allowed_without_mpi() -> bool {
+    std::env::var("FOLIO_ALLOW_NO_MPI").is_ok_and(|value| value == "1")
+}
+
+/// Whether feature `mpi` can be built and run.
+pub(crate) fn mpi() -> bool {
+    let mut tools = TOOLS.iter().filter(|tool| matches!(tool.probe, Probe::Mpi(_)));
+    tools.all(Tool::present)
+}
 
 impl Tool {
     fn present(&self) -> bool {
         let (command, expect) = match self.probe {
             Probe::Command(command, expect) => (command, expect),
             Probe::Driver(driver) => return driver.find().is_some(),
+            Probe::Mpi(found) => return found(),
         };
         let probed = Command::new(command[0])
             .args(&command[1..])
@@ -70,7 +124,12 @@ impl Tool {
 
     /// Whether the tests must have it, on this occasion.
     fn needed(&self) -> bool {
-        self.required && !(matches!(self.probe, Probe::Driver(_)) && drivers::allowed_without())
+        self.required
+            && match self.probe {
+                Probe::Command(..) => true,
+                Probe::Driver(_) => !drivers::allowed_without(),
+                Probe::Mpi(_) => !allowed_without_mpi(),
+            }
     }
 }
 
@@ -128,4 +187,23 @@ fn apt_get(args: &[&str]) -> Result<()> {
         .args(args)
         .stdin(Stdio::null());
     process::run(&mut command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libclang_is_told_from_its_relatives() {
+        let dir = std::env::temp_dir().join(format!("folio-libclang-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap_or_default();
+        for name in ["libclang-cpp.so.14", "libclang.a", "libclangAST.a"] {
+            std::fs::write(dir.join(name), "").unwrap_or_default();
+        }
+        assert!(!holds_libclang(&dir));
+        std::fs::write(dir.join("libclang-14.so.1"), "").unwrap_or_default();
+        assert!(holds_libclang(&dir));
+        std::fs::remove_dir_all(&dir).unwrap_or_default();
+        assert!(!holds_libclang(&dir));
+    }
 }

@@ -15,6 +15,14 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
     };
     let kv_heads = qkv.k.dims()[1];
     let groups = heads / kv_heads;
+    // Products in their type, all else in the given one.
+    let (given, products) = (qkv.q.dtype(), packed.products);
+    let qkv = Qkv {
+        q: qkv.q.cast(products),
+        k: qkv.k.cast(products),
+        v: qkv.v.cast(products),
+    };
+    let weigh = |scores: Tensor<B, 4>| activation::softmax(scores, 3).cast(products);
     let (d, m, n, k_len) = (packed.documents, packed.memory, packed.chunks, packed.chunk_len);
     let size = rows / d;
     let q = qkv.q.reshape([d, size, kv_heads, groups, head_dim]);
@@ -28,14 +36,15 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
         .narrow(1, 0, m)
         .permute([0, 2, 3, 1, 4])
         .reshape([d, kv_heads, groups * m, head_dim]);
-    let own = q_memory.clone().matmul(k_memory.clone().transpose()) + biases.memory.clone();
+    let own = q_memory.clone().matmul(k_memory.clone().transpose()).cast(given) + biases.memory.clone();
     let attended = match &biases.memory_to_open {
-        None => activation::softmax(own, 3).matmul(v_memory.clone()),
+        None => weigh(own).matmul(v_memory.clone()).cast(given),
         Some(bias) => {
             let (k_open, v_open) = (k.clone().narrow(2, m, n * k_len), v.clone().narrow(2, m, n * k_len));
-            let open = q_memory.matmul(k_open.transpose()) + bias.clone();
-            let weights = activation::softmax(Tensor::cat(vec![own, open], 3), 3);
-            weights.clone().narrow(3, 0, m).matmul(v_memory.clone()) + weights.narrow(3, m, n * k_len).matmul(v_open)
+            let open = q_memory.matmul(k_open.transpose()).cast(given) + bias.clone();
+            let weights = weigh(Tensor::cat(vec![own, open], 3));
+            let from_memory = weights.clone().narrow(3, 0, m).matmul(v_memory.clone()).cast(given);
+            from_memory + weights.narrow(3, m, n * k_len).matmul(v_open).cast(given)
         }
     };
     let memory_out = attended
@@ -59,12 +68,13 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
     let to_chunk = per_chunk
         .matmul(k_chunk.transpose())
         .reshape([d, kv_heads, n * groups * k_len, k_len]);
-    let weights = activation::softmax(Tensor::cat(vec![to_memory, to_chunk], 3) + open_bias.clone(), 3);
-    let from_memory = weights.clone().narrow(3, 0, m).matmul(v_memory);
+    let weights = weigh(Tensor::cat(vec![to_memory, to_chunk], 3).cast(given) + open_bias.clone());
+    let from_memory = weights.clone().narrow(3, 0, m).matmul(v_memory).cast(given);
     let from_chunk = weights
         .narrow(3, m, k_len)
         .reshape([d * kv_heads * n, groups * k_len, k_len])
         .matmul(v_chunk)
+        .cast(given)
         .reshape([d, kv_heads, n * groups * k_len, head_dim]);
     let open_out = (from_memory + from_chunk)
         .reshape([d, kv_heads, n, groups, k_len, head_dim])

@@ -29,19 +29,37 @@ impl<B: Backend> Hidden<B> {
 
 impl<B: Fused> Vist2<B> {
     /// The visual tokens of all pages of a packed batch, padded, `[pages × slots, d]`.
-    fn visual_of(&self, packed: &Packed<B>) -> Option<Tensor<B, 2>> {
+    pub(super) fn visual_of(&self, packed: &Packed<B>) -> Option<Tensor<B, 2>> {
         let patches = packed.patches.clone()?;
-        let by_sight = self
-            .config
-            .fold
-            .as_ref()
-            .is_none_or(|fold| fold.page_encoder == PageEncoder::Vision);
-        Some(if by_sight {
+        Some(if self.reads_by_sight() {
             self.visual_tokens(patches, &packed.page_lengths)
         } else {
             let most = patches.dims()[1];
             self.pooled_tokens(&packed.page_ids, &packed.page_lengths.lengths, most, packed.device())
         })
+    }
+
+    /// Whether the vision encoder reads pages.
+    pub(super) fn reads_by_sight(&self) -> bool {
+        let fold = self.config.fold.as_ref();
+        fold.is_none_or(|fold| fold.page_encoder == PageEncoder::Vision)
+    }
+
+    /// The decoder's input, `[D × S, d]`: text tokens embedded, visual tokens as they are.
+    pub(super) fn embedded(&self, packed: &Packed<B>, visual: Option<Tensor<B, 2>>) -> Tensor<B, 2> {
+        let embed = &self.language_model.model.embed_tokens;
+        let text = embed.forward(packed.text_ids.clone());
+        let table = match visual {
+            Some(visual) => Tensor::cat(vec![text, visual], 0),
+            None => text,
+        };
+        table.select(0, packed.gather.clone())
+    }
+
+    /// The rotations of every row.
+    pub(super) fn rope(&self, packed: &Packed<B>) -> Rope<B> {
+        let c = &self.config.text;
+        Rope::new(&packed.positions, c.head_dim, c.rope_theta, packed.device())
     }
 
     /// Only the visual tokens of a packed batch: the decoder does not run, and `rows` has no rows.
@@ -56,15 +74,9 @@ impl<B: Fused> Vist2<B> {
     /// Runs the decoder over a packed batch, encoding its pages first.
     pub fn forward(&self, packed: &Packed<B>) -> Hidden<B> {
         let decoder = &self.language_model.model;
-        let text = decoder.embed_tokens.forward(packed.text_ids.clone());
         let visual = self.visual_of(packed);
-        let table = match &visual {
-            Some(visual) => Tensor::cat(vec![text, visual.clone()], 0),
-            None => text,
-        };
-        let mut x = table.select(0, packed.gather.clone());
-        let c = &self.config.text;
-        let rope = Rope::new(&packed.positions, c.head_dim, c.rope_theta, &x.device());
+        let mut x = self.embedded(packed, visual.clone());
+        let rope = self.rope(packed);
         for layer in &decoder.layers {
             x = layer.forward(x, &rope, |qkv| packed_attention(qkv, packed));
         }

@@ -5,6 +5,8 @@
 
 mod aligner;
 mod attention;
+#[cfg(feature = "train")]
+mod blocks;
 mod build;
 mod decoder;
 mod forward;
@@ -20,6 +22,8 @@ mod runner;
 mod vision;
 mod vist2;
 
+#[cfg(feature = "train")]
+pub use blocks::{Gather, Kept};
 pub use build::{Source, Values};
 pub use forward::Hidden;
 #[cfg(feature = "burn-cuda")]

@@ -94,6 +94,17 @@ impl<B: Fused> VisionModel<B> {
     /// `patches`: `[pages, slots, patch_len]`; `lengths`: how many of a page's slots are its own, the others are padding
     /// that its own do not see. Gives `[pages, slots, d]`.
     pub fn forward(&self, patches: Tensor<B, 3>, lengths: &Arc<PageLengths>) -> Tensor<B, 3> {
+        let [pages, slots, _] = patches.dims();
+        let mut x = self.embed(patches);
+        for layer in &self.encoder.layers {
+            x = layer.forward(x, lengths);
+        }
+        let d = x.dims()[1];
+        self.post_layernorm.forward(x).reshape([pages, slots, d])
+    }
+
+    /// Patches with their positions, before the first block: `[pages, slots, patch_len]` to `[pages × slots, d]`.
+    pub(super) fn embed(&self, patches: Tensor<B, 3>) -> Tensor<B, 2> {
         let [pages, slots, patch_len] = patches.dims();
         let weight = self.embeddings.patch_embedding.weight.val();
         let d = weight.dims()[0];
@@ -107,16 +118,13 @@ impl<B: Fused> VisionModel<B> {
             Some(unwrap(bias)),
         ));
         let position = self.embeddings.position_embedding.weight.val().narrow(0, 0, slots);
-        let mut x = (x.reshape([pages, slots, d]) + position.unsqueeze()).reshape([pages * slots, d]);
-        for layer in &self.encoder.layers {
-            x = layer.forward(x, lengths);
-        }
-        self.post_layernorm.forward(x).reshape([pages, slots, d])
+        (x.reshape([pages, slots, d]) + position.unsqueeze()).reshape([pages * slots, d])
     }
 }
 
 impl<B: Fused> VisionLayer<B> {
-    fn forward(&self, x: Tensor<B, 2>, lengths: &Arc<PageLengths>) -> Tensor<B, 2> {
+    /// The block on `x`, `[pages × slots, d]`.
+    pub(super) fn forward(&self, x: Tensor<B, 2>, lengths: &Arc<PageLengths>) -> Tensor<B, 2> {
         let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), lengths);
         let hidden = self.mlp.fc1.forward(self.layer_norm2.forward(x.clone()));
         let hidden = wrap(B::gelu_tanh(unwrap(hidden)));

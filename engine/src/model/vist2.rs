@@ -57,4 +57,13 @@ impl<B: Fused> Vist2<B> {
         let [pages, slots, d] = encoded.dims();
         aligner.forward(encoded.reshape([pages * slots, d]))
     }
+
+    /// Visual tokens, `[n, d_text]`, of what the encoder's last block gave, `[n, d_vision]`.
+    #[cfg(feature = "train")]
+    pub(super) fn aligned(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let (Some(vision), Some(aligner)) = (&self.vision_tower, &self.aligner) else {
+            panic!("a text-only model has no vision tower");
+        };
+        aligner.forward(vision.vision_model.post_layernorm.forward(x))
+    }
 }

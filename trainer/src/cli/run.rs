@@ -3,6 +3,7 @@
 use super::launched;
 use super::progress::{Progress, bar};
 use anyhow::Context;
+use folio_engine::cost::parameters;
 use folio_trainer::device::{Device, train_on};
 use folio_trainer::metrics::{EvalLine, TrainLine};
 use folio_trainer::run::{Outcome, Reporter};
@@ -62,6 +63,11 @@ fn run_with(args: &Args, team: &dyn Team) -> anyhow::Result<()> {
         n => format!(", {n} processes"),
     };
     eprintln!("{}: {steps} steps on {}{processes}", root.display(), sets.join(", "));
+    // Weights and two moments of each, in f32.
+    let checkpoint = 3 * parameters(&setup.config).bytes(4);
+    if let Some(note) = launched::short_grace(checkpoint).filter(|_| team.size() > 1) {
+        eprintln!("{note}");
+    }
     let mut progress = Progress::new(steps, first);
     let outcome = train_on(args.device, setup, team, &stop, &mut progress);
     progress.finish();

@@ -38,6 +38,7 @@ impl Recipe {
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
     use super::*;
+    use crate::compute::{Compute, Precision};
     use crate::data::{Memory, SampleKind};
     use crate::recipe::ChunkRange;
 
@@ -95,6 +96,18 @@ curriculum = [{ until_step = 5, chunks = 1 }]
             }
         }
         assert!(found >= 5, "{found} recipes");
+    }
+
+    #[test]
+    fn how_steps_are_computed_is_two_keys() {
+        assert_eq!(Recipe::parse(RECIPE, "r.toml").unwrap().compute(), Compute::default());
+        let text = format!("precision = \"bf16\"\nactivation_checkpointing = true\n{RECIPE}");
+        let compute = Recipe::parse(&text, "r.toml").unwrap().compute();
+        assert_eq!(
+            (compute.precision, compute.activation_checkpointing),
+            (Precision::Bf16, true)
+        );
+        assert!(error("out =", "precision = \"fp8\"\nout =").contains("fp8"));
     }
 
     #[test]

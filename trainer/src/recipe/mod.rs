@@ -5,6 +5,7 @@
 mod check;
 mod chunks;
 mod curriculum;
+mod drawn;
 mod load;
 mod plan;
 mod schedule;
@@ -12,9 +13,11 @@ mod schedule;
 pub use check::check_tokenizer;
 pub use chunks::ChunkRange;
 pub use curriculum::{Curriculum, CurriculumStep, LAG};
+pub use drawn::Drawn;
 pub use plan::{Plan, StepSpec};
 pub use schedule::lr_factor;
 
+use crate::compute::{Compute, Precision};
 use crate::data::{DataKind, Memory, SampleKind};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -46,6 +49,14 @@ pub struct Recipe {
     /// Threads that share a batch on a CPU. Default: one for each core.
     #[serde(default)]
     pub threads: Option<usize>,
+    /// What matrix products take: `f32` (default) or `bf16` (`--device cuda`, or `cpu`, where it is slower). Weights, moments,
+    /// gradients, norms and softmax are f32 either way.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Keeps only what goes into each block of decoder and encoder, and computes the rest again in the backward pass: about a
+    /// third more work, for a fraction of the memory. The gradients are the same.
+    #[serde(default)]
+    pub activation_checkpointing: bool,
     /// AdamW's weight decay, on matrices.
     #[serde(default = "default::weight_decay")]
     pub weight_decay: f32,
@@ -109,6 +120,14 @@ pub struct SetRecipe {
 }
 
 impl Recipe {
+    /// How its steps are computed.
+    pub fn compute(&self) -> Compute {
+        Compute {
+            precision: self.precision,
+            activation_checkpointing: self.activation_checkpointing,
+        }
+    }
+
     /// All data sets: `data.train`, if it names files, then those of `[[data.set]]`.
     pub fn sets(&self) -> Vec<SetRecipe> {
         let train = SetRecipe {

@@ -1,18 +1,23 @@
 //! What every step of a run does, as a pure function of recipe, step number and the state of the curriculum.
 
+use super::drawn::{Drawn, Spans};
 use super::{AuxRecipe, ChunkRange, Curriculum, LrRecipe, Recipe, StageRecipe, lr_factor};
 use crate::data::{Memory, Rng, SampleKind, SampleRequest};
 
-/// All steps of a recipe.
+/// The steps of a recipe that are still to come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     seed: u64,
     stages: Vec<StageRecipe>,
+    /// What was drawn before the first of them.
+    from: Drawn,
+    /// Which samples each stage's steps draw.
+    spans: Spans,
     /// Of each stage: its data sets with their weights.
     sets: Vec<Vec<(usize, f64)>>,
     /// Of each stage: tokens of a streamed set's row that a sample takes.
     slots: Vec<u64>,
-    /// Tokens of each set's row taken before sample `i × BLOCK`; empty where nothing is streamed.
+    /// Tokens of each set's row taken before sample `from.samples + i × BLOCK`; empty where nothing is streamed.
     taken: Vec<Vec<u64>>,
 }
 
@@ -60,6 +65,12 @@ impl Plan {
 
     /// As [`Self::new`], for `processes` that each take a batch of a step: [`Self::share`] says which.
     pub fn for_processes(recipe: &Recipe, chunk_tokens: usize, processes: usize) -> Self {
+        Self::going_on(recipe, chunk_tokens, processes, Drawn::default())
+    }
+
+    /// As [`Self::for_processes`], for a run that has drawn `from`, whatever the number of processes was: the next sample is
+    /// the one after the last.
+    pub fn going_on(recipe: &Recipe, chunk_tokens: usize, processes: usize, from: Drawn) -> Self {
         let slot = |stage: &StageRecipe| {
             let most = stage
                 .curriculum
@@ -72,9 +83,12 @@ impl Plan {
                 .map_or(chunk_tokens, |range| range.max.min(chunk_tokens));
             (most.unwrap_or(1) * tokens) as u64
         };
+        let stages: Vec<StageRecipe> = recipe.stage.iter().map(|stage| scaled(stage, processes)).collect();
         let mut plan = Self {
             seed: recipe.seed,
-            stages: recipe.stage.iter().map(|stage| scaled(stage, processes)).collect(),
+            spans: Spans::new(&stages, &from),
+            stages,
+            from,
             slots: recipe.stage.iter().map(slot).collect(),
             taken: Vec::new(),
             // A recipe that was read is checked: every stage has its sets.
@@ -106,55 +120,70 @@ impl Plan {
         &self.stages
     }
 
-    /// Step `step`, from 0; `None` after the last. `curriculum`: what is known of it [`super::LAG`] steps before.
+    /// Step `step`, from 0; `None` after the last, and before the first that is still to come. `curriculum`: what is known of
+    /// it [`super::LAG`] steps before.
     pub fn step(&self, step: u64, curriculum: &Curriculum) -> Option<StepSpec> {
-        let (mut first_step, mut first_sample) = (0, 0);
+        let (number, first_step) = self.stage_at(step)?;
+        let (stage, stage_step) = (&self.stages[number], step - first_step);
+        let entry = curriculum.entry(&stage.curriculum, number, stage_step, step);
+        self.of_stage(number, stage_step, entry, step)
+    }
+
+    /// What is drawn before step `step`: with it another plan, for another number of processes, goes on.
+    pub fn drawn(&self, step: u64) -> Drawn {
+        let Some((samples, of_stage)) = self.spans.before(step) else {
+            return self.from.clone();
+        };
+        let mut tokens = self.from.tokens.clone();
+        if let Some((known, first)) = self.known(samples) {
+            tokens.clone_from(known);
+            self.take(&mut tokens, first..samples);
+        }
+        Drawn {
+            step,
+            samples,
+            of_stage,
+            tokens,
+        }
+    }
+
+    /// The stage that step `step` is in, and its first step.
+    fn stage_at(&self, step: u64) -> Option<(usize, u64)> {
+        let mut first = 0;
         for (number, stage) in self.stages.iter().enumerate() {
-            if step < first_step + stage.steps {
-                let stage_step = step - first_step;
-                let entry = curriculum.entry(&stage.curriculum, number, stage_step, step);
-                return Some(self.of_stage(number, stage, stage_step, entry, first_sample));
+            if step < first + stage.steps {
+                return Some((number, first));
             }
-            first_step += stage.steps;
-            first_sample += stage.steps * stage.batch as u64;
+            first += stage.steps;
         }
         None
     }
 
-    fn of_stage(
-        &self,
-        number: usize,
-        stage: &StageRecipe,
-        step: u64,
-        entry: Option<usize>,
-        first_sample: u64,
-    ) -> StepSpec {
+    fn of_stage(&self, number: usize, stage_step: u64, entry: Option<usize>, step: u64) -> Option<StepSpec> {
+        let (stage, (first, drawn)) = (&self.stages[number], self.spans.of(number, step)?);
         // All documents of a batch get the same number of chunks, so that little of it is padding.
         let ChunkRange { min, max } = entry.map_or(stage.chunks, |entry| stage.curriculum[entry].chunks);
-        let mut rng = Rng::new(&[self.seed, 0x6368_756e_6b73, number as u64, step]);
+        let mut rng = Rng::new(&[self.seed, 0x6368_756e_6b73, number as u64, stage_step]);
         let chunks = min + rng.below((max - min + 1) as u64) as usize;
         let chunk_tokens = stage.chunk_tokens.map(|range| {
-            let mut rng = Rng::new(&[self.seed, 0x746f_6b65_6e73, number as u64, step]);
+            let mut rng = Rng::new(&[self.seed, 0x746f_6b65_6e73, number as u64, stage_step]);
             range.min + rng.below((range.max - range.min + 1) as u64) as usize
         });
         let requests: Vec<SampleRequest> = (0..stage.batch as u64)
-            .map(|i| {
-                let of_stage = step * stage.batch as u64 + i;
-                SampleRequest {
-                    index: first_sample + of_stage,
-                    set: self.set(number, first_sample + of_stage),
-                    position: 0,
-                    slot: self.slots[number],
-                    chunks,
-                    max_tokens: stage.max_tokens,
-                    chunk_tokens,
-                    shuffled: of_share(stage.shuffled_share, of_stage),
-                    kind: kind(stage, of_stage),
-                }
+            .map(|i| SampleRequest {
+                index: first + i,
+                set: self.set(number, first + i),
+                position: 0,
+                slot: self.slots[number],
+                chunks,
+                max_tokens: stage.max_tokens,
+                chunk_tokens,
+                shuffled: of_share(stage.shuffled_share, drawn + i),
+                kind: kind(stage, drawn + i),
             })
             .collect();
-        let requests = self.placed(number, requests);
-        let factor = lr_factor(step, stage.steps, stage.warmup_ratio, stage.min_lr_ratio);
+        let requests = self.placed(requests);
+        let factor = lr_factor(stage_step, stage.steps, stage.warmup_ratio, stage.min_lr_ratio);
         let lr = LrRecipe {
             embedding: stage.lr.embedding * factor,
             language_model: stage.lr.language_model * factor,
@@ -162,10 +191,10 @@ impl Plan {
             aligner: stage.lr.aligner * factor,
         };
         let (aux, clip_norm) = (stage.aux, stage.clip_norm);
-        StepSpec {
+        Some(StepSpec {
             stage: number,
             kind: stage.kind,
-            stage_step: step,
+            stage_step,
             entry,
             lr,
             aux,
@@ -173,52 +202,53 @@ impl Plan {
             clip_norm,
             accumulate: stage.accumulate,
             requests,
-        }
+        })
     }
 }
 
 impl Plan {
-    /// Counts what every sample of the run takes from the rows of its sets.
+    /// Counts what every sample still to come takes from the rows of its sets.
     fn count_taken(&mut self, sets: usize) {
-        let (mut now, mut taken, mut index) = (vec![0u64; sets], Vec::new(), 0u64);
-        for (number, stage) in self.stages.iter().enumerate() {
-            for _ in 0..stage.steps * stage.batch as u64 {
-                if index.is_multiple_of(BLOCK) {
-                    taken.push(now.clone());
-                }
-                now[self.set(number, index)] += self.slots[number];
-                index += 1;
-            }
+        let (mut now, mut taken) = (self.from.tokens.clone(), Vec::new());
+        now.resize(sets, 0);
+        let (first, end) = (self.from.samples, self.spans.end(self.from.samples));
+        for start in (first..=end).step_by(BLOCK as usize) {
+            taken.push(now.clone());
+            self.take(&mut now, start..(start + BLOCK).min(end));
         }
         self.taken = taken;
     }
 
-    /// The requests of one batch of stage `number` with their positions.
-    fn placed(&self, number: usize, mut requests: Vec<SampleRequest>) -> Vec<SampleRequest> {
+    /// Adds what `samples` take from the rows of their sets.
+    fn take(&self, tokens: &mut [u64], samples: std::ops::Range<u64>) {
+        for index in samples {
+            if let Some(stage) = self.spans.stage(index) {
+                tokens[self.set(stage, index)] += self.slots[stage];
+            }
+        }
+    }
+
+    /// What is taken before a sample at or before `index`, and that sample's number.
+    fn known(&self, index: u64) -> Option<(&Vec<u64>, u64)> {
+        let block = index.checked_sub(self.from.samples)? / BLOCK;
+        Some((self.taken.get(block as usize)?, self.from.samples + block * BLOCK))
+    }
+
+    /// The requests of one batch with their positions.
+    fn placed(&self, mut requests: Vec<SampleRequest>) -> Vec<SampleRequest> {
         let Some(first) = requests.first().map(|request| request.index) else {
             return requests;
         };
-        let Some(known) = self.taken.get((first / BLOCK) as usize) else {
+        let Some((known, start)) = self.known(first) else {
             return requests;
         };
         let mut now = known.clone();
-        for index in first / BLOCK * BLOCK..first {
-            let stage = self.stage_of(index).unwrap_or(number);
-            now[self.set(stage, index)] += self.slots[stage];
-        }
+        self.take(&mut now, start..first);
         for request in &mut requests {
             request.position = now[request.set];
             now[request.set] += request.slot;
         }
         requests
-    }
-
-    fn stage_of(&self, index: u64) -> Option<usize> {
-        let mut end = 0;
-        self.stages.iter().position(|stage| {
-            end += stage.steps * stage.batch as u64;
-            index < end
-        })
     }
 
     /// The data set of sample `index`, drawn by weight.
@@ -263,6 +293,7 @@ fn of_share(share: f64, i: u64) -> bool {
 mod tests {
     use super::super::load::tests::RECIPE;
     use super::*;
+    use proptest::prelude::*;
 
     fn plan() -> Plan {
         Plan::new(&Recipe::parse(RECIPE, "r.toml").unwrap(), 128)
@@ -304,6 +335,55 @@ mod tests {
             let shares = [0, 1].map(|rank| Plan::share(of(&plan), rank, 2));
             assert_eq!(shares[0].len(), shares[1].len());
             assert_eq!(shares.concat(), of(&alone), "step {step}");
+        }
+    }
+
+    /// A recipe of two stages, the second on two sets, all streamed.
+    fn streamed() -> Recipe {
+        let sets = "stream = true\n[[data.set]]\nname = \"more\"\nfiles = [\"b.txt\"]\nstream = true\n[[stage]]\nkind = \"read\"";
+        let text = RECIPE
+            .replacen("[[stage]]\nkind = \"read\"", sets, 1)
+            .replace("steps = 20", "steps = 400");
+        Recipe::parse(&text, "r.toml").unwrap()
+    }
+
+    proptest! {
+        /// However often a run is stopped, and with whatever number of processes it goes on: every sample is drawn once, in
+        /// order, by one process, and a streamed row is taken without gap or overlap.
+        #[test]
+        fn another_number_of_processes_goes_on_at_the_exact_sample(
+            parts in proptest::collection::vec((1usize..6, 1u64..150), 1..6),
+        ) {
+            let recipe = streamed();
+            let (mut drawn, mut first, mut index) = (Drawn::default(), 0, 0);
+            let (mut next, mut of_stage) = ([0u64; 2], [0u64; 2]);
+            for (processes, steps) in parts.into_iter().chain([(1, 410)]) {
+                let plan = Plan::going_on(&recipe, 128, processes, drawn.clone());
+                let end = (first + steps).min(plan.steps());
+                prop_assert!(first == 0 || plan.step(first - 1, &Curriculum::default()).is_none());
+                for step in first..end {
+                    let spec = plan.step(step, &Curriculum::default()).unwrap();
+                    for rank in 0..processes {
+                        let share = Plan::share(spec.requests.clone(), rank, processes);
+                        prop_assert_eq!(share.len(), if step < 10 { 4 } else { 3 });
+                        for request in share {
+                            prop_assert_eq!(request.index, index);
+                            prop_assert_eq!(request.position, next[request.set]);
+                            let ocr = of_share(0.3, of_stage[spec.stage]);
+                            prop_assert_eq!(request.kind == SampleKind::Ocr, spec.stage == 1 && ocr);
+                            next[request.set] += request.slot;
+                            of_stage[spec.stage] += 1;
+                            index += 1;
+                        }
+                    }
+                }
+                drawn = plan.drawn(end);
+                let json = serde_json::to_string(&drawn).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<Drawn>(&json).unwrap(), &drawn);
+                prop_assert_eq!((drawn.step, drawn.samples, &drawn.tokens[..]), (end, index, &next[..]));
+                first = end;
+            }
+            prop_assert_eq!(first, 410);
         }
     }
 
@@ -353,11 +433,7 @@ mod tests {
 
     #[test]
     fn a_streamed_row_is_taken_without_gap_or_overlap() {
-        let sets = "stream = true\n[[data.set]]\nname = \"more\"\nfiles = [\"b.txt\"]\nstream = true\n[[stage]]\nkind = \"read\"";
-        let text = RECIPE
-            .replacen("[[stage]]\nkind = \"read\"", sets, 1)
-            .replace("steps = 20", "steps = 400");
-        let plan = Plan::new(&Recipe::parse(&text, "r.toml").unwrap(), 128);
+        let plan = Plan::new(&streamed(), 128);
         let mut next = [0u64; 2];
         for step in 0..410 {
             for request in plan.step(step, &Curriculum::default()).unwrap().requests {

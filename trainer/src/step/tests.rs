@@ -1,6 +1,8 @@
 //! The gradients of a whole tiny model against finite differences of its loss, under every mask.
 #![allow(clippy::unwrap_used)]
 
+mod compute;
+
 use super::*;
 use crate::data::{Form, Rng};
 use crate::parameters::{Parameter, parameters, with_parameters};
@@ -96,10 +98,20 @@ fn step_plan() -> StepPlan {
 type Model = Vist2<Flex>;
 
 fn share(model: &Model, head: &CellHead<Flex>, samples: &[Sample]) -> (f64, Share<Flex>) {
-    let plan = step_plan();
+    share_by(model, head, samples, &step_plan(), Compute::default())
+}
+
+fn share_by(
+    model: &Model,
+    head: &CellHead<Flex>,
+    samples: &[Sample],
+    plan: &StepPlan,
+    compute: Compute,
+) -> (f64, Share<Flex>) {
     let totals = Totals::of(samples, 1.0).over(&Alone).unwrap();
     let all: Vec<&Sample> = samples.iter().collect();
-    let share = backward::<Autodiff<Flex>>(model.clone(), head.clone(), &all, &plan, &totals, &Default::default());
+    let how = (plan, compute);
+    let share = backward::<Autodiff<Flex>>(model.clone(), head.clone(), &all, how, &totals, &Default::default());
     let text: f64 = SampleKind::ALL
         .into_iter()
         .filter(|&kind| kind != SampleKind::Read)
@@ -123,11 +135,10 @@ fn values(t: &FlexTensor) -> Vec<f32> {
     t.to_contiguous().as_slice::<f32>().unwrap().to_vec()
 }
 
-/// Slopes along the gradient itself and along a random direction, tensor by tensor.
-fn check(config: &Config, samples: &[Sample]) {
+/// A model with larger weights than a fresh one's (a flat function would hide what is wrong), and a head.
+fn model(config: &Config) -> (Model, CellHead<Flex>) {
     let device = Default::default();
     let model = Model::build(config, &mut |spec| Ok(init_tensor(config, spec, 4)), &device).unwrap();
-    // Larger weights than a fresh model's: a flat function would hide what is wrong.
     let larger = parameters(&model)
         .into_iter()
         .map(|p| {
@@ -136,8 +147,22 @@ fn check(config: &Config, samples: &[Sample]) {
             Some(FlexTensor::from_data(TensorData::new(data, p.value.shape())))
         })
         .collect();
-    let model = with_parameters(model, larger);
-    let head = CellHead::new(2, config.text.hidden_size, &device);
+    let mut rng = Rng::new(&[6]);
+    let n = 2 * crate::aux_loss::CELL_CLASSES * config.text.hidden_size;
+    let weight: Vec<f32> = (0..n).map(|_| (rng.unit() - 0.5) as f32 * 0.1).collect();
+    let weight = Tensor::from_data(
+        TensorData::new(weight, [n / config.text.hidden_size, config.text.hidden_size]),
+        &device,
+    );
+    let head = CellHead {
+        weight: burn::module::Param::from_tensor(weight),
+    };
+    (with_parameters(model, larger), head)
+}
+
+/// Slopes along the gradient itself and along a random direction, tensor by tensor.
+fn check(config: &Config, samples: &[Sample]) {
+    let (model, head) = model(config);
     let (_, analytic) = share(&model, &head, samples);
     let all = parameters(&model);
     for (i, Parameter { name, value }) in all.iter().enumerate() {

@@ -7,6 +7,7 @@ use folio_engine::checkpoint::init_tensor;
 use folio_engine::config::Config;
 use folio_engine::model::Vist2;
 use folio_trainer::aux_loss::CellHead;
+use folio_trainer::compute::{Compute, Precision};
 use folio_trainer::data::{ChunkSample, Form, Rng, Sample, SampleKind};
 use folio_trainer::stats::StepStats;
 use folio_trainer::step::{Learner, StepPlan};
@@ -91,11 +92,16 @@ fn plan(kind: SampleKind) -> StepPlan {
 }
 
 fn learn(kind: SampleKind, sees_text: bool) -> f64 {
+    learn_by(kind, sees_text, Compute::default())
+}
+
+fn learn_by(kind: SampleKind, sees_text: bool, compute: Compute) -> f64 {
     let config = config(sees_text);
     let device = Default::default();
     let model = Vist2::build(&config, &mut |spec| Ok(init_tensor(&config, spec, 1)), &device).unwrap();
     let head = CellHead::new(cells(&config), config.text.hidden_size, &device);
     let mut learner = Learner::<Autodiff<Flex>>::new(model, head, 0.0, device, 1);
+    learner.compute = compute;
     let batch: Vec<Sample> = (0..2).map(|d| sample(&config, kind, d)).collect();
     let mut plan = plan(kind);
     let loss = |stats: &StepStats| stats.loss_of(kind).unwrap();
@@ -134,4 +140,16 @@ fn a_batch_is_learnt_by_heart_in_every_stage() {
 fn pages_that_see_their_text_are_learnt_too() {
     let loss = learn(SampleKind::Olm, true);
     assert!(loss < 0.01, "ends at {loss} nats");
+}
+
+#[test]
+fn sixteen_bits_and_blocks_computed_again_learn_it_too() {
+    let compute = Compute {
+        precision: Precision::Bf16,
+        activation_checkpointing: true,
+    };
+    for sees_text in [false, true] {
+        let loss = learn_by(SampleKind::Olm, sees_text, compute);
+        assert!(loss < 0.01, "ends at {loss} nats");
+    }
 }

@@ -10,7 +10,7 @@ use self::pages::pack_pages;
 use self::visibility::{Biases, plan};
 use super::fused::{AttentionPlan, Fused, PageLengths};
 use crate::context::{ElementKind, Layout, Piece};
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
 use std::sync::Arc;
 
 /// Added to the scores of pairs that do not see each other.
@@ -77,6 +77,8 @@ pub struct Packed<B: Backend> {
     pub(super) plan: Arc<AttentionPlan>,
     /// Who sees whom, for plain tensor operations; `None` where the backend has a kernel that goes by the plan.
     pub(super) biases: Option<PackedBiases<B>>,
+    /// What attention over the batch multiplies in, where the backend has no kernel for it.
+    pub(super) products: FloatDType,
     device: B::Device,
 }
 
@@ -214,8 +216,14 @@ impl<B: Fused> Packed<B> {
                 open: (chunks > 0).then(|| bias.open(device)),
             }),
             plan: Arc::new(plan(&docs, memory, chunks, chunk_len)),
+            products: FloatDType::F32,
             device: device.clone(),
         }
+    }
+
+    /// The batch with the type that attention's products take; softmax stays in f32.
+    pub fn multiplied_in(self, products: FloatDType) -> Self {
+        Self { products, ..self }
     }
 
     /// The rows of padded visual tokens `[pages × slots, d]` that stand for ink, page after page.
