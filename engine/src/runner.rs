@@ -139,7 +139,11 @@ pub(crate) fn cannot_unfold() -> Error {
 
 /// The share of each page: `slots` are those of the memory's slots, the newest of which may be missing.
 pub(crate) fn by_page(context: &Context, slots: &[f64]) -> Vec<f64> {
-    let sum = |rows: std::ops::Range<usize>| slots[rows.start.min(slots.len())..rows.end.min(slots.len())].iter().sum();
+    let sum = |rows: std::ops::Range<usize>| {
+        slots[rows.start.min(slots.len())..rows.end.min(slots.len())]
+            .iter()
+            .sum()
+    };
     context.page_rows().map(sum).collect()
 }
 
@@ -176,7 +180,7 @@ pub trait Runner {
     fn page_text(&mut self, _ids: &[Vec<u32>]) {}
 
     /// Reads `ids` again as text in front of the open chunk, which must be empty ([`Context::unfold`]): they are gone with
-    /// it once it is folded or dropped. What they attend to is not added up.
+    /// it once it is folded or dropped. What they attend to is not added up, and what was added up before is forgotten.
     ///
     /// # Errors
     /// As [`Self::extend`]; a runner that cannot.
@@ -185,7 +189,7 @@ pub trait Runner {
     }
 
     /// From now on, or no longer, adds up how much of its attention text gives to the slots of memory. What was added up
-    /// stays until it is asked for, or the context is reset.
+    /// stays until [`Self::unfold`] or [`Self::reset`].
     ///
     /// # Errors
     /// A runner that cannot.
@@ -193,7 +197,7 @@ pub trait Runner {
         if on { Err(cannot_unfold()) } else { Ok(()) }
     }
 
-    /// What every page was given since this was last asked: softmax weights on its slots, summed over layers, heads and
+    /// What every page was given so far: softmax weights on its slots, summed over layers, heads and
     /// the tokens of [`Self::extend`]. Pages in order; a page that is newer than the text has nothing.
     ///
     /// # Errors

@@ -54,6 +54,7 @@ pub fn tell(
         stop: Vec::new(),
         ignore_eos: true,
         max_new_tokens: n,
+        ..Settings::default()
     };
     let mode = match runner.config().fold {
         Some(_) => ContextMode::Folded,

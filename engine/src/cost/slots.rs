@@ -60,7 +60,9 @@ impl Slots {
     pub fn unfolded(&self, pages: usize) -> usize {
         match pages {
             0 => 0,
-            pages => pages.saturating_mul(self.tokens_per_page).saturating_add(self.visual_tokens),
+            pages => pages
+                .saturating_mul(self.tokens_per_page)
+                .saturating_add(self.visual_tokens),
         }
     }
 

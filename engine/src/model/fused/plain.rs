@@ -65,7 +65,9 @@ pub(super) fn attend<B: Fused>(q: FloatTensor<B>, buffers: Vec<Seen<B>>) -> Floa
 /// See [`Fused::attend_watched`].
 pub(super) fn attend_watched<B: Fused>(q: FloatTensor<B>, buffers: Vec<Seen<B>>) -> (FloatTensor<B>, Vec<f32>) {
     let n = wrap::<B, 3>(q.clone()).dims()[0];
-    let first = buffers.first().map(|b| (0..n).map(|i| b.seen.rows(i)).max().unwrap_or(0));
+    let first = buffers
+        .first()
+        .map(|b| (0..n).map(|i| b.seen.rows(i)).max().unwrap_or(0));
     let (out, weights) = attend_weighing::<B>(q, buffers);
     let shares = match first {
         Some(rows) if rows > 0 => {

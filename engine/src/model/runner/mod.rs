@@ -4,6 +4,8 @@ mod attend;
 mod encode;
 mod load;
 mod rows;
+#[cfg(all(test, feature = "flex"))]
+mod watch_tests;
 
 use self::attend::attend;
 #[cfg(feature = "flex")]
@@ -254,6 +256,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
         let done = self.extend_now(ids, want);
         self.watching = watching;
         if done.is_ok() {
+            self.watched.clear();
             // What was run stands where the open chunk begins: now it is told apart from it.
             self.context.drop_open();
             self.context.unfold(ids.len());
@@ -271,8 +274,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn pages_asked(&mut self) -> Pending<'_, Vec<f64>> {
-        let slots = std::mem::take(&mut self.watched);
-        ready(Ok(by_page(&self.context, &slots)))
+        ready(Ok(by_page(&self.context, &self.watched)))
     }
 
     fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
