@@ -23,8 +23,8 @@ struct Params {
 
 const NEVER: f32 = -1e30;
 
-// What slots `from`, `from + step`, … of a span add to a row's softmax.
-fn over(row: u32, span: vec4<u32>, from: u32, step: u32) -> vec2<f32> {
+// What slots `start`, `start + step`, … of a span add to a row's softmax.
+fn over(row: u32, span: vec4<u32>, start: u32, step: u32) -> vec2<f32> {
     let stride = (p.heads / p.group) * p.head_dim4;
     let kv_at = ((row % p.heads) / p.group) * p.head_dim4;
     let q_at = row * p.head_dim4;
@@ -32,7 +32,7 @@ fn over(row: u32, span: vec4<u32>, from: u32, step: u32) -> vec2<f32> {
     let total = first + (span.w - span.z);
     var largest = NEVER;
     var sum = 0.0;
-    for (var i = from; i < total; i += step) {
+    for (var i = start; i < total; i += step) {
         let slot = select(span.z + (i - first), span.x + i, i < first);
         let at = slot * stride + kv_at;
         var parts = vec4<f32>();

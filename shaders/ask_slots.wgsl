@@ -35,8 +35,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var d = 0u; d < p.head_dim4; d++) {
             parts += q[row * p.head_dim4 + d] * k[at + d];
         }
-        let of = softmax[row];
-        sum += exp(p.scale * dot(parts, vec4<f32>(1.0)) - of.x) / of.y;
+        let row_of = softmax[row];
+        sum += exp(p.scale * dot(parts, vec4<f32>(1.0)) - row_of.x) / row_of.y;
     }
     asked[id.x] += sum;
 }

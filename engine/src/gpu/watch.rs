@@ -5,7 +5,7 @@ use super::recording::Buffer;
 use super::scratch::batch_rows;
 use crate::Result;
 use crate::config::Config;
-use folio_shaders::{KERNELS, Style, ask_rows, ask_slots};
+use folio_shaders::{ask_rows, ask_slots};
 
 /// Where attention on the memory is added up.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Watch {
     /// Buffers for `slots` slots, and the kernels that fill them.
     pub(super) fn new<M: Machine>(machine: &mut M, config: &Config, slots: usize) -> Result<Self> {
         let kernels = [ask_rows::kernel(machine.style()), ask_slots::kernel()];
-        machine.prepare(&kernels.map(|kernel| &KERNELS[kernel.index]), &mut |_| {})?;
+        machine.prepare(&kernels, &mut |_| {})?;
         let rows = batch_rows(config) * config.text.num_attention_heads;
         Ok(Self {
             softmax: machine.create("softmax", 8 * rows as u64)?,
