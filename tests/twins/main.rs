@@ -140,3 +140,34 @@ fn what_is_asked_for_on_the_twins_is_what_burn_says_and_nothing_runs_while_it_is
         "two small buffers, made when they are wanted"
     );
 }
+
+#[test]
+fn a_lost_device_changes_no_token_while_pages_are_read_again() {
+    let mut config = models::base();
+    config.text.num_hidden_layers = 1;
+    let tell = |faults: Faults| {
+        let control = Control::new(faults);
+        let machine = Faulty::new(TwinMachine::new(Style::Plain, models::FLOOR), &control);
+        let runner = Box::new(models::on(machine, &config, 5));
+        let sampling = Sampling {
+            temperature: 0.7,
+            seed: 9,
+            ..Sampling::default()
+        };
+        let told = story::tell_unfolding(runner, &story::bytes(), LONG, 40, sampling, 2, &mut |_| {}).unwrap();
+        let state = control.state();
+        (told, state.runs, state.renewals)
+    };
+    let (right, runs, _) = tell(Faults::default());
+    assert!(right.unfolds.len() >= 2, "{right:?}");
+    for at in (2..=runs).step_by(3) {
+        let (found, _, renewals) = tell(Faults {
+            lose_before_run: [at].into(),
+            ..Faults::default()
+        });
+        assert_eq!(renewals, 1, "lost before run {at}");
+        assert_eq!(found.tokens, right.tokens, "lost before run {at}");
+        // What was read again before the loss is not told once more.
+        assert_eq!(found.unfolds, right.unfolds, "lost before run {at}");
+    }
+}
