@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::context::Context;
 use crate::page::PageImage;
-use crate::{Pending, ready};
+use crate::{Error, Pending, Result, ready};
 
 /// Which logits an operation computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +132,21 @@ pub struct KernelTime {
     pub seconds: f64,
 }
 
+/// The error of a runner that cannot tell what attention asks for.
+pub(crate) fn cannot_unfold() -> Error {
+    Error::Argument("this device cannot unfold pages: leave --unfold out, or use --device cpu".to_owned())
+}
+
+/// The share of each page: `slots` are those of the memory's slots, the newest of which may be missing.
+pub(crate) fn by_page(context: &Context, slots: &[f64]) -> Vec<f64> {
+    let sum = |rows: std::ops::Range<usize>| {
+        slots[rows.start.min(slots.len())..rows.end.min(slots.len())]
+            .iter()
+            .sum()
+    };
+    context.page_rows().map(sum).collect()
+}
+
 /// A model with one context. Positions and visibility are [`Context`]'s; the runner holds the matching KV.
 ///
 /// What takes a device's time gives a [`Pending`] answer: await it, or outside a browser [`wait`](crate::Wait::wait) for it.
@@ -163,6 +178,33 @@ pub trait Runner {
     /// The token ids of the text on each page of the next [`Self::fold`]. Every caller says so before it folds; only models
     /// that read pages from their tokens ([`PageEncoder`](crate::config::PageEncoder)) make use of it.
     fn page_text(&mut self, _ids: &[Vec<u32>]) {}
+
+    /// Reads `ids` again as text in front of the open chunk, which must be empty ([`Context::unfold`]): they are gone with
+    /// it once it is folded or dropped. What they attend to is not added up, and what was added up before is forgotten.
+    ///
+    /// # Errors
+    /// As [`Self::extend`]; a runner that cannot.
+    fn unfold<'a>(&'a mut self, _ids: &'a [u32], _want: Want) -> Pending<'a, Logits> {
+        ready(Err(cannot_unfold()))
+    }
+
+    /// From now on, or no longer, adds up how much of its attention text gives to the slots of memory. What was added up
+    /// stays until [`Self::unfold`] or [`Self::reset`].
+    ///
+    /// # Errors
+    /// A runner that cannot.
+    fn watch_pages(&mut self, on: bool) -> Result<()> {
+        if on { Err(cannot_unfold()) } else { Ok(()) }
+    }
+
+    /// What every page was given so far: softmax weights on its slots, summed over layers, heads and
+    /// the tokens of [`Self::extend`]. Pages in order; a page that is newer than the text has nothing.
+    ///
+    /// # Errors
+    /// A lost device.
+    fn pages_asked(&mut self) -> Pending<'_, Vec<f64>> {
+        ready(Ok(vec![0.0; self.context().page_rows().count()]))
+    }
 
     /// Draws from the logits that [`Want::Kept`] left on the device. `None`: this runner keeps none, or cannot do what is
     /// asked; the caller then draws from [`Self::kept_logits`].

@@ -4,7 +4,7 @@ use folio_engine::config::{Config, FoldConfig, preset};
 use folio_engine::context::Context;
 use folio_engine::cost::{
     Load, Plan, Slots, decode_tokens, encode_page, fold_page, head, kv_bytes_per_slot, parameters, plan,
-    token_attention, token_linear,
+    token_attention, token_linear, unfold, watch_tokens,
 };
 use proptest::prelude::*;
 
@@ -259,4 +259,19 @@ proptest! {
         prop_assert_eq!(fold_page(&sees, text, 5, n, 256), fold_page(&fold, text, 5 + n, 0, 256));
         prop_assert!(head(text) > 0.0);
     }
+}
+
+#[test]
+fn unfolding_costs_its_text_and_the_scores_once_more() {
+    let (config, fold) = vist2("vist2-0.6b");
+    let text = &config.text;
+    let rule = Slots::new(&fold, fold.chunk_tokens);
+    assert_eq!((rule.unfolded(0), rule.unfolded(3)), (0, 3 * 1024 + 256));
+    // As if the chunk were so much longer.
+    let whole = decode_tokens(text, 500, 300 + 40);
+    let parts = unfold(text, 500, 300) - head(text) + decode_tokens(text, 500 + 300, 40);
+    assert!((whole - parts).abs() < 1e-6 * whole);
+    // Scores are half of attention.
+    let seen: f64 = watch_tokens(text, 500, 7);
+    assert_eq!(seen, 7.0 * token_attention(text, 500) / 2.0);
 }

@@ -59,7 +59,7 @@ impl Listener {
                 Event::Token { text, .. } => {
                     if !writing {
                         writing = true;
-                        self.end_reading(reading.take(), session, prompt_pages);
+                        self.end_reading(reading.take(), session.context().slots(), prompt_pages);
                     }
                     if !self.out.write(&text)? {
                         session.cancel().wait();
@@ -82,9 +82,27 @@ impl Listener {
                         eprintln!("page {index}: {tokens} tokens → {slots} slots, context {context_slots} slots");
                     }
                 }
+                Event::Unfolded {
+                    pages,
+                    tokens,
+                    context_slots,
+                } => {
+                    if !writing {
+                        writing = true;
+                        self.end_reading(reading.take(), context_slots - tokens, prompt_pages);
+                    }
+                    if self.tell_folds {
+                        let pages: Vec<String> = pages.iter().map(ToString::to_string).collect();
+                        eprintln!(
+                            "read again: page {} ({tokens} tokens), context {context_slots} slots",
+                            pages.join(", ")
+                        );
+                    }
+                }
                 Event::Stats(s) => stats = Some(s),
                 Event::Done { reason, text } => {
-                    self.end_reading(reading.take(), session, if writing { 0 } else { prompt_pages });
+                    let slots = session.context().slots();
+                    self.end_reading(reading.take(), slots, if writing { 0 } else { prompt_pages });
                     self.out.write(&text)?;
                     self.out.end()?;
                     shown += &text;
@@ -101,12 +119,11 @@ impl Listener {
         }
     }
 
-    fn end_reading(&self, bar: Option<ProgressBar>, session: &Session, pages: usize) {
+    fn end_reading(&self, bar: Option<ProgressBar>, slots: usize, pages: usize) {
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
         if self.tell_folds && pages > 0 {
-            let slots = session.context().slots();
             eprintln!(
                 "read: {pages} page{}, context {slots} slots",
                 if pages == 1 { "" } else { "s" }
@@ -134,6 +151,17 @@ pub(crate) fn summary(stats: &Stats) -> String {
         bytes(stats.kv_bytes_full),
         reason(stats.finish_reason),
     );
+    if let Some(unfold) = &stats.unfold {
+        line += &format!(
+            "\nunfolded: {} pages read again for {} chunks, {} tokens in {:.2} s; KV of them at most {}, text kept {}",
+            unfold.pages_read,
+            unfold.times,
+            unfold.tokens_read,
+            unfold.seconds,
+            bytes(unfold.kv_bytes_peak),
+            bytes(unfold.text_bytes),
+        );
+    }
     line
 }
 

@@ -12,3 +12,4 @@ mod headline;
 mod other_commands;
 mod score;
 mod sessions;
+mod unfold;

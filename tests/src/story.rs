@@ -18,6 +18,8 @@ pub struct Story {
     pub logprobs: Vec<f64>,
     /// How many tokens were written before each fold; 0 for those of the prompt.
     pub folds: Vec<usize>,
+    /// The pages of every unfolding.
+    pub unfolds: Vec<Vec<usize>>,
 }
 
 /// The tokenizer of the tiny models: ids 0 and 1 are special, every byte is a token.
@@ -49,11 +51,28 @@ pub fn tell(
     sampling: Sampling,
     heard: &mut dyn FnMut(&Event),
 ) -> Result<Story> {
+    tell_unfolding(runner, tokenizer, prompt, n, sampling, 0, heard)
+}
+
+/// As [`tell`], with so many pages read again for every chunk.
+///
+/// # Errors
+/// As the session's.
+pub fn tell_unfolding(
+    runner: Box<dyn Runner>,
+    tokenizer: &Arc<Tokenizer>,
+    prompt: &str,
+    n: usize,
+    sampling: Sampling,
+    unfold: usize,
+    heard: &mut dyn FnMut(&Event),
+) -> Result<Story> {
     let settings = Settings {
         sampling,
         stop: Vec::new(),
         ignore_eos: true,
         max_new_tokens: n,
+        unfold,
     };
     let mode = match runner.config().fold {
         Some(_) => ContextMode::Folded,
@@ -69,6 +88,7 @@ pub fn tell(
                 story.tokens.push(id);
                 story.logprobs.push(logprob);
             }
+            Event::Unfolded { pages, .. } => story.unfolds.push(pages),
             Event::Folded { .. } => story.folds.push(story.tokens.len()),
             _ => {}
         }
@@ -88,6 +108,7 @@ pub fn same(found: &Story, right: &Story, what: &str) {
     );
     assert_eq!(found.tokens.len(), right.tokens.len(), "{what}: tokens");
     assert_eq!(found.folds, right.folds, "{what}: folds");
+    assert_eq!(found.unfolds, right.unfolds, "{what}: pages read again");
     for (i, (a, b)) in found.logprobs.iter().zip(&right.logprobs).enumerate() {
         assert!((a - b).abs() < 1e-3, "{what}: log-probability of token {i}: {a}, {b}");
     }

@@ -73,6 +73,8 @@ export interface Settings {
   ignoreEos?: boolean;
   stop?: string[];
   context?: "folded" | "full";
+  /** Pages that attention asks for most, read again as text for each chunk that is written. 0, or left out: off. */
+  unfold?: number;
 }
 
 export interface ModelInfo {
@@ -135,6 +137,8 @@ export type Event =
   | { type: "page"; index: number; text: string; width: number; height: number; png: Uint8Array<ArrayBuffer> }
   /** The page is in the context: `tokens` of text became `slots`; `contextSlots` are held now. */
   | { type: "folded"; index: number; tokens: number; slots: number; contextSlots: number }
+  /** `pages` were read again as text for the next chunk, with the last tokens before it: `tokens` in all. */
+  | { type: "unfolded"; pages: number[]; tokens: number; contextSlots: number }
   | { type: "stats"; stats: Record<string, unknown> }
   /** `text`: what had been held back as a possible beginning of a stop string; append it. */
   | { type: "done"; reason: "length" | "eos" | "stop" | "context_full" | "cancelled"; text: string };

@@ -47,6 +47,16 @@ pub(crate) fn event(event: Event, session: &Session, model: &str) -> JsValue {
             "slots": slots,
             "contextSlots": context_slots,
         })),
+        Event::Unfolded {
+            pages,
+            tokens,
+            context_slots,
+        } => to_js(&json!({
+            "type": "unfolded",
+            "pages": pages,
+            "tokens": tokens,
+            "contextSlots": context_slots,
+        })),
         Event::Stats(mut stats) => {
             model.clone_into(&mut stats.model);
             to_js(&json!({"type": "stats", "stats": stats}))

@@ -21,6 +21,8 @@ export interface Settings {
   ignoreEos?: boolean;
   stop?: string[];
   context?: "folded" | "full";
+  /** Pages that attention asks for most, read again as text for each chunk; 0 is off. */
+  unfold?: number;
 }
 "#;
 
@@ -40,6 +42,8 @@ struct Wish {
     stop: Vec<String>,
     #[serde(default)]
     context: ContextMode,
+    #[serde(default)]
+    unfold: usize,
 }
 
 /// Reads a plain object.
@@ -75,6 +79,7 @@ pub(crate) fn settings(value: &JsValue) -> Result<(Settings, ContextMode), JsVal
         stop: wish.stop.into_iter().filter(|stop| !stop.is_empty()).collect(),
         ignore_eos: wish.ignore_eos,
         max_new_tokens: wish.max_new_tokens,
+        unfold: wish.unfold,
     };
     Ok((settings, wish.context))
 }

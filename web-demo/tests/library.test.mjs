@@ -108,6 +108,38 @@ test("breaking out of the loop stops the text; it can be saved, restored elsewhe
   assert.deepEqual(rest.tokens, whole.session.tokens);
 });
 
+test("pages are read again as text when that is asked for, and a saved text still goes on", async () => {
+  const settings = { ...GREEDY, unfold: 1, maxNewTokens: 24 };
+  const prompt = "The mate counted the barrels, and counted them again. ".repeat(8);
+  const told = await withFolio(
+    site.page,
+    async (folio, { prompt, settings }) => {
+      const unfolded = [];
+      let stats;
+      for await (const event of folio.generate(prompt, settings)) {
+        if (event.type === "unfolded") unfolded.push(event);
+        if (event.type === "stats") stats = event.stats;
+      }
+      const tokens = async () => JSON.parse(await (await folio.save()).text());
+      const whole = await tokens();
+      for await (const _ of folio.generate(prompt, { ...settings, maxNewTokens: 9 }));
+      const saved = await folio.save();
+      for await (const _ of folio.restore(saved, { maxNewTokens: 15 }));
+      return { unfolded, stats, whole, rest: await tokens() };
+    },
+    { prompt, settings },
+  );
+  assert.equal(told.message, undefined, told.message);
+  assert.equal(told.unfolded.length, 1, "once, before the first token");
+  const [{ pages, tokens, contextSlots }] = told.unfolded;
+  assert.equal(pages.length, 1);
+  assert.ok(tokens > 0 && contextSlots > tokens);
+  assert.deepEqual([told.stats.unfold.pages, told.stats.unfold.pages_read, told.stats.unfold.tokens_read], [1, 1, tokens]);
+  assert.ok(told.whole.ops.some(({ op, pages }) => op === "unfold" && pages.length === 1));
+  assert.deepEqual(told.rest.tokens, told.whole.tokens);
+  assert.deepEqual(told.rest.ops, told.whole.ops);
+});
+
 /** Bytes of the largest tensor of a safetensors file. */
 function largestTensor(path) {
   const bytes = readFileSync(path);

@@ -28,7 +28,9 @@ pub struct Segment {
 pub struct Context {
     segments: Vec<Segment>,
     memory: usize,
+    /// Text behind the memory: what is read again, then the open chunk.
     open: usize,
+    unfolded: usize,
     evicted: usize,
 }
 
@@ -48,9 +50,24 @@ impl Context {
         self.memory
     }
 
-    /// Tokens in the open chunk.
+    /// Tokens in the open chunk, those included that were read again in front of it.
     pub fn open_slots(&self) -> usize {
         self.open
+    }
+
+    /// Tokens in front of the open chunk's own: text of pages, read again for this chunk only.
+    pub fn unfolded_slots(&self) -> usize {
+        self.unfolded
+    }
+
+    /// The KV rows of every page, oldest first.
+    pub fn page_rows(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut end = 0;
+        self.segments.iter().filter_map(move |segment| {
+            let start = end;
+            end += segment.slots;
+            (segment.kind == SegmentKind::Visual).then_some(start..end)
+        })
     }
 
     /// All slots held now: P and the open chunk.
@@ -70,6 +87,20 @@ impl Context {
         start..start + n
     }
 
+    /// Puts `n` text tokens in front of the open chunk, which must be empty; gives their positions, `P … P+n-1`.
+    ///
+    /// They are text of pages that is read again. The open chunk goes on behind them as if they were its own (a training
+    /// layout has them as such), and they go with its text when it is folded or dropped. Its page has only the chunk's
+    /// own text, at `P … P+β-1` as ever.
+    ///
+    /// # Panics
+    /// If the open chunk is not empty.
+    pub fn unfold(&mut self, n: usize) -> Range<usize> {
+        assert!(self.open == 0, "unfolding in front of {} open tokens", self.open);
+        self.unfolded = n;
+        self.extend(n)
+    }
+
     /// Positions that `slots` visual tokens of a page folding the open chunk take: `P … P+β-1`, overlapping the text.
     pub fn fold_positions(&self, slots: usize) -> Range<usize> {
         let start = self.evicted + self.memory;
@@ -80,19 +111,20 @@ impl Context {
     pub fn fold(&mut self, slots: usize) -> Range<usize> {
         let positions = self.fold_positions(slots);
         self.push(SegmentKind::Visual, slots);
-        self.open = 0;
+        self.drop_open();
         positions
     }
 
-    /// Keeps the open chunk as raw text for good.
+    /// Keeps the open chunk as raw text for good, with what was read again in front of it.
     pub fn keep_open(&mut self) {
         self.push(SegmentKind::Text, self.open);
-        self.open = 0;
+        self.drop_open();
     }
 
-    /// Forgets the open chunk (the no-memory control).
+    /// Forgets the open chunk (the no-memory control), with what was read again in front of it.
     pub fn drop_open(&mut self) {
         self.open = 0;
+        self.unfolded = 0;
     }
 
     /// Forgets the `n` oldest slots (the sliding-window control); positions go on.

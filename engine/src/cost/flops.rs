@@ -20,6 +20,17 @@ pub fn token_attention(text: &TextConfig, slots: usize) -> f64 {
     4.0 * layers * q * slots
 }
 
+/// What it takes to know where the attention of `n` text tokens goes: their scores over `memory` slots once more,
+/// 2 · L · q · memory each.
+pub fn watch_tokens(text: &TextConfig, memory: usize, n: usize) -> f64 {
+    n as f64 * token_attention(text, memory) / 2.0
+}
+
+/// Reading `tokens` tokens of pages again as text behind `memory` slots, and the head once.
+pub fn unfold(text: &TextConfig, memory: usize, tokens: usize) -> f64 {
+    decode_tokens(text, memory, tokens) + head(text)
+}
+
 /// The output head for one token: 2 · d · vocab.
 pub fn head(text: &TextConfig) -> f64 {
     let [d, vocab] = floats([text.hidden_size, text.vocab_size]);

@@ -10,7 +10,10 @@ mod plan;
 mod size;
 mod slots;
 
-pub use flops::{align_page, decode_tokens, encode_chunk, encode_page, fold_page, head, token_attention, token_linear};
+pub use flops::{
+    align_page, decode_tokens, encode_chunk, encode_page, fold_page, head, token_attention, token_linear, unfold,
+    watch_tokens,
+};
 pub use plan::{Load, Plan, Side, plan};
 pub use size::{Parameters, kv_bytes_per_slot, parameters};
 pub use slots::Slots;

@@ -56,6 +56,16 @@ impl Slots {
         tokens / self.tokens_per_page * self.visual_tokens + tokens % self.tokens_per_page
     }
 
+    /// Most slots that unfolding `pages` pages takes: their text, and the last tokens before the chunk.
+    pub fn unfolded(&self, pages: usize) -> usize {
+        match pages {
+            0 => 0,
+            pages => pages
+                .saturating_mul(self.tokens_per_page)
+                .saturating_add(self.visual_tokens),
+        }
+    }
+
     /// Most slots that generating `tokens` tokens ever adds: just before its last fold, or at the end.
     pub fn generated_peak(&self, tokens: usize) -> usize {
         let before_fold = match tokens / self.tokens_per_page {

@@ -21,6 +21,7 @@ mod scratch;
 mod source;
 mod twin;
 mod upload;
+mod watch;
 mod weights;
 mod wgpu_machine;
 

@@ -7,12 +7,13 @@ use super::program::{DRAWN_BYTES, Program, decode_draw};
 use super::recording::Recording;
 use super::scratch::{LOGIT_ROWS, Scratch, batch_pages, batch_rows};
 use super::source::TensorSource;
+use super::watch::Watch;
 use super::weights::Weights;
 use crate::clock::Stopwatch;
 use crate::config::{Config, FoldConfig, PageEncoder};
 use crate::context::Context;
 use crate::page::{PageImage, Patches};
-use crate::runner::{DrawRequest, Drawn, Folded, Logits, Runner, Want};
+use crate::runner::{DrawRequest, Drawn, Folded, Logits, Runner, Want, by_page};
 use crate::{Error, Pending, Result};
 use folio_shaders::KERNELS;
 
@@ -29,6 +30,10 @@ pub struct GpuRunner<M> {
     pending: Recording,
     /// Whether the first row of logits is that of the last token.
     kept: bool,
+    /// What adds up which pages text asks for; made when it is first wanted.
+    watch: Option<Watch>,
+    /// Whether it does so now.
+    watching: bool,
 }
 
 impl<M: Machine> GpuRunner<M> {
@@ -64,6 +69,8 @@ impl<M: Machine> GpuRunner<M> {
             context: Context::new(),
             pending: Recording::default(),
             kept: false,
+            watch: None,
+            watching: false,
         })
     }
 
@@ -74,7 +81,8 @@ impl<M: Machine> GpuRunner<M> {
 
     /// Frees everything, and gives the machine back.
     pub fn into_machine(mut self) -> M {
-        for buffer in self.program.buffers() {
+        let watch = self.watch.iter().flat_map(Watch::buffers);
+        for buffer in self.program.buffers().into_iter().chain(watch) {
             self.machine.free(buffer);
         }
         self.machine
@@ -157,7 +165,14 @@ impl<M: Machine> GpuRunner<M> {
             self.flush(None).await?;
             let step = self.context.extend_step(block.len());
             self.make_room(step.row + block.len()).await?;
-            self.program.text(&mut self.pending, block, &step);
+            let watch = match &mut self.watch {
+                Some(watch) if self.watching => {
+                    watch.ready(&mut self.machine, self.program.kv.slots, self.context.memory_slots())?;
+                    Some(&*watch)
+                }
+                _ => None,
+            };
+            self.program.text(&mut self.pending, block, &step, watch);
             self.context.extend(block.len());
             let wanted = match want {
                 Want::Last | Want::Kept if i + 1 < blocks => Want::Nothing,
@@ -224,7 +239,7 @@ impl<M: Machine> GpuRunner<M> {
             self.settle().await?;
             folded.encode_s += start.seconds();
             let start = Stopwatch::start();
-            self.program.blocks(&mut self.pending, &step);
+            self.program.blocks(&mut self.pending, &step, None);
             self.settle().await?;
             folded.prefill_s += start.seconds();
             let wanted = if i == last { want } else { Want::Nothing };
@@ -239,6 +254,13 @@ impl<M: Machine> GpuRunner<M> {
         }
         folded.logits.vocab = self.program.config.text.vocab_size;
         Ok(folded)
+    }
+
+    /// What was added up so far counts no more.
+    fn forget_asked(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.stale = true;
+        }
     }
 
     /// Runs `f`; when it fails, the context is what it was.
@@ -293,6 +315,7 @@ impl<M: Machine> Runner for GpuRunner<M> {
         self.pending = Recording::default();
         self.kept = false;
         self.context = Context::new();
+        self.forget_asked();
     }
 
     fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
@@ -307,6 +330,51 @@ impl<M: Machine> Runner for GpuRunner<M> {
             self.check_room(ids.len())?;
             let data = self.guarded(async |runner| runner.try_extend(ids, want).await).await?;
             Ok(Logits { data, vocab })
+        })
+    }
+
+    fn unfold<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
+        Box::pin(async move {
+            let watching = std::mem::take(&mut self.watching);
+            let done = self.extend(ids, want).await;
+            self.watching = watching;
+            if done.is_ok() {
+                // What was run stands where the open chunk begins: now it is told apart from it.
+                self.context.drop_open();
+                self.context.unfold(ids.len());
+                self.forget_asked();
+            }
+            done
+        })
+    }
+
+    fn watch_pages(&mut self, on: bool) -> Result<()> {
+        if on && self.watch.is_none() {
+            let slots = self.program.kv.slots;
+            self.watch = Some(Watch::new(&mut self.machine, &self.program.config, slots)?);
+        }
+        self.watching = on;
+        Ok(())
+    }
+
+    fn pages_asked(&mut self) -> Pending<'_, Vec<f64>> {
+        Box::pin(async move {
+            let slots = match &self.watch {
+                Some(watch) if !watch.stale && watch.memory > 0 => {
+                    let slice = Slice {
+                        buffer: watch.asked,
+                        offset: 0,
+                        bytes: 4 * watch.memory as u64,
+                    };
+                    let bytes = self.flush(Some(slice)).await?;
+                    bytemuck::pod_collect_to_vec::<u8, f32>(&bytes)
+                }
+                _ => Vec::new(),
+            };
+            Ok(by_page(
+                &self.context,
+                &slots.into_iter().map(f64::from).collect::<Vec<_>>(),
+            ))
         })
     }
 
@@ -361,8 +429,11 @@ impl<M: Machine> Runner for GpuRunner<M> {
         Box::pin(async move {
             self.machine.renew().await?;
             let (config, slots) = (self.program.config.clone(), self.program.kv.slots);
+            // It went with the device.
+            self.watch = None;
             self.program = build(&mut self.machine, &config, self.source.as_ref(), slots, &mut |_, _| {}).await?;
             self.reset();
+            self.watch_pages(self.watching)?;
             Ok(true)
         })
     }
@@ -397,6 +468,8 @@ impl<M: Machine> Runner for GpuRunner<M> {
         // The open chunk lies behind the memory and moves with it.
         self.program.evict(&mut self.pending, n, self.context.slots());
         self.context.evict(n);
+        // Slots have moved.
+        self.forget_asked();
     }
 
     fn kv_bytes_per_slot(&self) -> usize {

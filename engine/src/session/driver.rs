@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ops::{self, Op, PartKind, chunker};
 use super::stats::FoldSeconds;
+use super::unfolding::Unfolding;
 use super::{ContextMode, Event};
 use crate::clock::Stopwatch;
 use crate::config::FoldConfig;
@@ -36,6 +37,7 @@ pub(crate) struct Driver {
     pub(crate) peak_slots: usize,
     pub(crate) folds: usize,
     pub(crate) seconds: FoldSeconds,
+    pub(crate) unfolding: Unfolding,
     /// Devices lost so far.
     lost: usize,
 }
@@ -85,6 +87,7 @@ impl Driver {
             peak_slots: 0,
             folds: 0,
             seconds: FoldSeconds::default(),
+            unfolding: Unfolding::default(),
             lost: 0,
         })
     }
@@ -160,8 +163,8 @@ impl Driver {
 
     /// After a lost device: a fresh one, and the journal `ops` once more from this host's copy of the tokens. A device that
     /// is lost meanwhile is replaced, too.
-    async fn recover(&mut self, ops: Vec<Op>, mut what: String) -> Result<()> {
-        let (peak, seconds) = (self.peak_slots, self.seconds);
+    pub(super) async fn recover(&mut self, ops: Vec<Op>, mut what: String) -> Result<()> {
+        let (peak, seconds, again) = (self.peak_slots, self.seconds, self.unfolding.done.seconds);
         let failed = loop {
             self.lost += 1;
             if self.lost > MOST_LOSSES {
@@ -176,7 +179,7 @@ impl Driver {
                 Err(Error::DeviceLost(again)) => what = again,
                 Err(error) => break error,
                 Ok(()) => {
-                    (self.peak_slots, self.seconds) = (peak, seconds);
+                    (self.peak_slots, self.seconds, self.unfolding.done.seconds) = (peak, seconds, again);
                     return Ok(());
                 }
             }
@@ -191,6 +194,8 @@ impl Driver {
     async fn replay(&mut self, ops: &[Op]) -> Result<()> {
         (self.cursor, self.folds, self.part) = (0, 0, PartKind::Raw);
         self.ops.clear();
+        self.unfolding.pages.clear();
+        self.unfolding.done = Default::default();
         if let Some(folding) = &mut self.folding {
             folding.chunker = None;
         }
@@ -203,16 +208,20 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether text must be run that `later` operations follow: what is folded need not be, unless its page sees it.
+    /// Whether text must be run that `later` operations follow: what is folded need not be, unless its page sees it, or what
+    /// it asks for is still to be unfolded.
     pub(crate) fn must_run<'a>(&self, later: impl IntoIterator<Item = &'a Op>) -> bool {
-        let closing = later.into_iter().find(|op| matches!(op, Op::Fold { .. } | Op::Keep));
-        self.sees_text() || !matches!(closing, Some(Op::Fold { .. }))
+        let mut later = later.into_iter();
+        let closing = later.find(|op| matches!(op, Op::Fold { .. } | Op::Keep));
+        let mut asks = || self.unfolding.most > 0 && !later.any(|op| matches!(op, Op::Unfold { .. }));
+        self.sees_text() || !matches!(closing, Some(Op::Fold { .. })) || asks()
     }
 
     async fn try_apply(&mut self, op: Op, want: Want, run: bool) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         match &op {
             Op::Part { kind } => {
+                self.settle_open().await?;
                 self.part = *kind;
                 if let Some(folding) = &mut self.folding {
                     folding.chunker = (*kind != PartKind::Raw).then(|| chunker(&folding.config));
@@ -233,12 +242,14 @@ impl Driver {
                 return Ok(events);
             }
             Op::Keep => {
+                self.settle_open().await?;
                 self.runner.keep_open();
                 if let Some(chunker) = self.folding.as_mut().and_then(|f| f.chunker.as_mut()) {
                     chunker.close();
                 }
             }
             Op::Fold { tokens } => events = self.fold(tokens, want).await?,
+            Op::Unfold { pages } => events.push(self.read_again(pages, want, run).await?),
         }
         ops::record(&mut self.ops, op);
         Ok(events)
@@ -268,13 +279,16 @@ impl Driver {
             return Err(ops::cannot_fold());
         };
         let watch = Stopwatch::start();
-        let mut cursor = self.cursor;
+        let (mut cursor, mut start) = (self.cursor, self.cursor - chunker.len());
+        let mut stretches = Vec::new();
         let (mut pages, mut texts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for &n in lengths {
             for &id in &self.tokens[cursor..cursor + n] {
                 chunker.push(id, self.tokenizer.token_bytes(id));
             }
             cursor += n;
+            stretches.push(start..cursor);
+            start = cursor;
             let chunk = chunker.close();
             ids.push(chunk.ids);
             pages.push(folding.pages.render(&chunk.text, tint));
@@ -287,6 +301,7 @@ impl Driver {
         // Committed only now: a fold that found no room leaves everything as it was.
         folding.chunker = Some(chunker);
         self.cursor = cursor;
+        self.unfolding.pages.extend(stretches);
         self.seconds.encode += folded.encode_s;
         self.seconds.prefill += folded.prefill_s;
         if want != Want::Nothing {

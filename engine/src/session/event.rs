@@ -44,6 +44,15 @@ pub enum Event {
         /// All slots held after the fold (of the last page, when several fold at once).
         context_slots: usize,
     },
+    /// Pages were read again as text, for the chunk that comes next.
+    Unfolded {
+        /// Numbers of the pages, from 0.
+        pages: Vec<usize>,
+        /// Tokens that were read again: of the pages, and the last ones before the chunk.
+        tokens: usize,
+        /// All slots held then.
+        context_slots: usize,
+    },
     /// Figures of the run.
     Stats(Stats),
     /// The end; nothing follows.

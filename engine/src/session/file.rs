@@ -15,7 +15,10 @@ use crate::text::Tokenizer;
 use crate::{Error, Result};
 
 const FORMAT: &str = "folio-session";
+/// Of files without unfolding, which every version of folio reads.
 const VERSION: u64 = 1;
+/// Of files with it.
+const VERSION_UNFOLD: u64 = 2;
 /// A session of a million tokens takes 8 MB; nothing larger is ours.
 const LARGEST: u64 = 256 << 20;
 
@@ -31,6 +34,9 @@ pub struct SavedSession {
     sampling: Sampling,
     stop: Vec<String>,
     ignore_eos: bool,
+    /// Pages that are read again for every chunk.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    unfold: usize,
     rng_position: u64,
     /// Whether all text was shown at the cut, withheld text included.
     shown: bool,
@@ -38,6 +44,10 @@ pub struct SavedSession {
     full: bool,
     ops: Vec<Op>,
     tokens: Vec<u32>,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Session {
@@ -61,15 +71,17 @@ impl Session {
             // A token that was shown and could not be run yet is not part of the context.
             tokens.truncate(ops.iter().filter_map(Op::tokens).sum());
         }
+        let unfolds = self.settings.unfold > 0 || ops.iter().any(|op| matches!(op, Op::Unfold { .. }));
         Ok(SavedSession {
             format: FORMAT.into(),
-            version: VERSION,
+            version: if unfolds { VERSION_UNFOLD } else { VERSION },
             model: model.into(),
             fonts: fonts.into(),
             context: self.driver.mode,
             sampling: self.settings.sampling.clone(),
             stop: self.settings.stop.clone(),
             ignore_eos: self.settings.ignore_eos,
+            unfold: self.settings.unfold,
             rng_position: self.sampler.position(),
             shown: self.stop.all_shown(),
             full: self.full,
@@ -107,10 +119,10 @@ impl SavedSession {
             return Err(bad("not a session file of folio".into()));
         }
         match value["version"].as_u64() {
-            Some(VERSION) => {}
-            Some(v) if v > VERSION => {
+            Some(VERSION | VERSION_UNFOLD) => {}
+            Some(v) if v > VERSION_UNFOLD => {
                 return Err(bad(format!(
-                    "session format {v} was written by a newer folio; this one reads format {VERSION}"
+                    "session format {v} was written by a newer folio; this one reads formats up to {VERSION_UNFOLD}"
                 )));
             }
             _ => return Err(bad("damaged: no valid format version".into())),
@@ -138,6 +150,7 @@ impl SavedSession {
             stop: self.stop.clone(),
             ignore_eos: self.ignore_eos,
             max_new_tokens,
+            unfold: self.unfold,
         }
     }
 
@@ -171,7 +184,10 @@ impl SavedSession {
         settings: Settings,
     ) -> Result<Session> {
         self.check(runner.config(), &tokenizer)?;
-        let saved = self.settings(settings.max_new_tokens);
+        let saved = Settings {
+            unfold: settings.unfold,
+            ..self.settings(settings.max_new_tokens)
+        };
         let mut session = Session::blank(runner, tokenizer, fonts, self.context, saved)?;
         session.sampler.seek(self.rng_position);
         session.sampler.set(settings.sampling.clone())?;

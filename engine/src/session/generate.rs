@@ -96,8 +96,10 @@ impl Session {
         mode: ContextMode,
         settings: Settings,
     ) -> Result<Self> {
+        let mut driver = Driver::new(runner, tokenizer, fonts, mode)?;
+        driver.set_unfold(settings.unfold)?;
         Ok(Self {
-            driver: Driver::new(runner, tokenizer, fonts, mode)?,
+            driver,
             sampler: Sampler::new(settings.sampling.clone())?,
             stop: StopMatcher::new(&settings.stop),
             settings,

@@ -1,12 +1,12 @@
 //! A runner whose logits are a hash of everything that the last token sees: positions, ids and pixels, through all
 //! earlier entries. Any difference in what was run, in what order or with which memory changes every later number.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::config::{AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, VisionConfig, preset};
 use crate::context::Context;
 use crate::page::{PageImage, Patches};
-use crate::runner::{Folded, Logits, Runner, Want};
+use crate::runner::{Folded, Logits, Runner, Want, by_page};
 use crate::text::{Tokenizer, byte_level_tokenizer_json};
 use crate::{Error, Pending, Result, ready};
 
@@ -58,11 +58,14 @@ pub(crate) struct MockRunner {
     memory: Vec<u64>,
     open: Vec<u64>,
     /// Calls made, for tests of batching.
-    pub(crate) calls: Vec<String>,
+    pub(crate) calls: Arc<Mutex<Vec<String>>>,
     /// Tokens run as text.
     pub(crate) run: usize,
     /// Added to the logits of this byte's token, to steer texts.
     pub(crate) favour: Vec<(u32, f32)>,
+    watching: bool,
+    /// What text gave to each slot of the memory: a hash of both.
+    asked: Vec<f64>,
 }
 
 fn mix(mut h: u64, x: u64) -> u64 {
@@ -80,10 +83,16 @@ impl MockRunner {
             context,
             memory,
             open,
-            calls: Vec::new(),
+            calls: Arc::default(),
             run: 0,
             favour: Vec::new(),
+            watching: false,
+            asked: Vec::new(),
         }
+    }
+
+    fn called(&self, what: String) {
+        self.calls.lock().unwrap().push(what);
     }
 
     fn row(&self, entry: u64) -> Vec<f32> {
@@ -124,11 +133,17 @@ impl MockRunner {
 
     fn extend_now(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
         self.room(self.context.slots() + ids.len())?;
-        self.calls.push(format!("extend {}", ids.len()));
+        self.called(format!("extend {}", ids.len()));
         self.run += ids.len();
         let start = self.open.len();
         for (position, &id) in self.context.extend(ids.len()).zip(ids) {
             let entry = self.entry(position, u64::from(id), &self.open);
+            if self.watching {
+                self.asked.resize(self.memory.len(), 0.0);
+                for (sum, &slot) in self.asked.iter_mut().zip(&self.memory) {
+                    *sum += (mix(slot, entry) >> 60) as f64;
+                }
+            }
             self.open.push(entry);
         }
         Ok(self.logits(&self.open[start..], want))
@@ -141,7 +156,7 @@ impl MockRunner {
         let patches: Vec<Patches> = pages.iter().map(|page| Patches::new(page, &fold)).collect();
         let slots: Vec<usize> = patches.iter().map(|p| p.slots).collect();
         self.room(self.context.memory_slots() + slots.iter().sum::<usize>())?;
-        self.calls.push(format!("fold {}", pages.len()));
+        self.called(format!("fold {}", pages.len()));
         let mut last = 0;
         for (page, patches) in pages.iter().zip(&patches) {
             let text = if fold.visual_sees_text {
@@ -183,6 +198,7 @@ impl Runner for MockRunner {
         self.context = Context::new();
         self.memory.clear();
         self.open.clear();
+        self.asked.clear();
     }
 
     fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
@@ -191,6 +207,28 @@ impl Runner for MockRunner {
 
     fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
         ready(self.fold_now(pages, want))
+    }
+
+    fn unfold<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
+        let watching = std::mem::take(&mut self.watching);
+        let done = self.extend_now(ids, want);
+        self.watching = watching;
+        self.context.drop_open();
+        self.context.unfold(ids.len());
+        self.asked.clear();
+        if let Some(call) = self.calls.lock().unwrap().last_mut() {
+            *call = format!("unfold {}", ids.len());
+        }
+        ready(done)
+    }
+
+    fn watch_pages(&mut self, on: bool) -> Result<()> {
+        self.watching = on;
+        Ok(())
+    }
+
+    fn pages_asked(&mut self) -> Pending<'_, Vec<f64>> {
+        ready(Ok(by_page(&self.context, &self.asked)))
     }
 
     fn keep_open(&mut self) {

@@ -21,6 +21,7 @@ mod stats;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod unfolding;
 mod writing;
 
 use serde::{Deserialize, Serialize};
@@ -35,8 +36,9 @@ pub(crate) use ops::cannot_fold;
 pub use sampler::{Drawn, REPETITION_WINDOW, Sampler, Sampling, log_softmax};
 pub use score::{Score, ScoreMode, score};
 pub use settings::Settings;
-pub use stats::{FoldSeconds, Stats};
+pub use stats::{FoldSeconds, Stats, UnfoldStats};
 pub use stop::StopMatcher;
+pub use unfolding::{most_asked, reread};
 
 /// What happens to text that the model has read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]

@@ -47,13 +47,15 @@ pub(crate) enum Op {
     Fold { tokens: Vec<usize> },
     /// The open chunk stays as raw text.
     Keep,
+    /// These pages (numbered from 0) are read again as text in front of the next chunk.
+    Unfold { pages: Vec<usize> },
 }
 
 impl Op {
     /// Tokens of the list that the operation consumes; `None` on overflow.
     pub(crate) fn tokens(&self) -> Option<usize> {
         match self {
-            Self::Part { .. } | Self::Keep => Some(0),
+            Self::Part { .. } | Self::Keep | Self::Unfold { .. } => Some(0),
             Self::Extend { tokens, times } => tokens.checked_mul(*times),
             Self::Fold { tokens } => tokens.iter().try_fold(0usize, |sum, &n| sum.checked_add(n)),
         }
@@ -61,7 +63,7 @@ impl Op {
 
     /// Whether the operation runs the model.
     pub(crate) fn computes(&self) -> bool {
-        matches!(self, Self::Extend { .. } | Self::Fold { .. })
+        matches!(self, Self::Extend { .. } | Self::Fold { .. } | Self::Unfold { .. })
     }
 }
 
@@ -130,6 +132,8 @@ pub(crate) fn check(
         fold,
         cursor: 0,
         open: 0,
+        pages: 0,
+        unfolded: false,
     };
     ops.iter().try_for_each(|op| state.apply(op))
 }
@@ -141,10 +145,17 @@ struct Check<'a> {
     chunker: Option<Chunker>,
     cursor: usize,
     open: usize,
+    /// Pages so far.
+    pages: usize,
+    /// Whether some of them are read again for the present chunk.
+    unfolded: bool,
 }
 
 impl Check<'_> {
     fn apply(&mut self, op: &Op) -> Result<(), String> {
+        if !matches!(op, Op::Extend { .. } | Op::Unfold { .. }) {
+            self.unfolded = false;
+        }
         match op {
             Op::Part { kind } => {
                 if self.open > 0 && self.fold.is_some() {
@@ -173,7 +184,18 @@ impl Check<'_> {
                     };
                     chunker.close();
                     self.open = 0;
+                    self.pages += 1;
                 }
+            }
+            Op::Unfold { pages } => {
+                let in_order = pages.is_sorted_by(|a, b| a < b);
+                if pages.is_empty() || !in_order || pages.last().is_some_and(|&last| last >= self.pages) {
+                    return Err("pages are read again that are not there".into());
+                }
+                if self.open > 0 || self.unfolded || self.chunker.is_none() {
+                    return Err("pages are read again where no chunk begins".into());
+                }
+                self.unfolded = true;
             }
         }
         Ok(())

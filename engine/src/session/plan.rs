@@ -29,11 +29,20 @@ pub(crate) fn plan(driver: &Driver, part: &Part) -> Vec<Op> {
                     ops.extend([Op::Extend { tokens: n, times: 1 }, Op::Fold { tokens: vec![0] }]);
                 }
             } else {
+                // What the last chunk asks for is known only when its text is run; a raw tail is run in any case.
+                let asking = if driver.unfolding.most > 0 && tail == 0 {
+                    closed.pop()
+                } else {
+                    None
+                };
                 ops.extend(
                     closed
                         .chunks(PAGES_PER_BATCH)
                         .map(|batch| Op::Fold { tokens: batch.to_vec() }),
                 );
+                if let Some(n) = asking {
+                    ops.extend([Op::Extend { tokens: n, times: 1 }, Op::Fold { tokens: vec![0] }]);
+                }
             }
             if tail > 0 {
                 ops.extend([Op::Extend { tokens: tail, times: 1 }, Op::Keep]);

@@ -13,6 +13,8 @@ pub struct Settings {
     pub ignore_eos: bool,
     /// Most tokens to write; 0 only reads.
     pub max_new_tokens: usize,
+    /// Pages that are read again as text for every chunk that is written; 0: none.
+    pub unfold: usize,
 }
 
 impl Default for Settings {
@@ -22,6 +24,7 @@ impl Default for Settings {
             stop: Vec::new(),
             ignore_eos: false,
             max_new_tokens: 256,
+            unfold: 0,
         }
     }
 }

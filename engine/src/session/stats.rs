@@ -35,6 +35,9 @@ pub struct Stats {
     pub decode_tokens_per_s: Option<f64>,
     /// Seconds spent on folding.
     pub fold_s: FoldSeconds,
+    /// What unfolding took; absent where it is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfold: Option<UnfoldStats>,
     /// Why the text ended.
     pub finish_reason: FinishReason,
     /// Seed of the random numbers.
@@ -50,4 +53,25 @@ pub struct FoldSeconds {
     pub encode: f64,
     /// Visual tokens through the decoder.
     pub prefill: f64,
+}
+
+/// What unfolding took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct UnfoldStats {
+    /// Most pages for a chunk, as asked for.
+    pub pages: usize,
+    /// Chunks that pages were read again for.
+    pub times: usize,
+    /// Pages read again in all.
+    pub pages_read: usize,
+    /// Tokens read again in all.
+    pub tokens_read: usize,
+    /// Most slots that text read again took at once; they are among the run's slots.
+    pub slots_peak: usize,
+    /// Their KV bytes, which are among the run's.
+    pub kv_bytes_peak: usize,
+    /// Bytes of the pages' text that are kept beside the visual slots: four a token.
+    pub text_bytes: usize,
+    /// Seconds spent reading again.
+    pub seconds: f64,
 }

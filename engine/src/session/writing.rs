@@ -3,7 +3,7 @@
 use super::generate::Phase;
 use super::ops::{Op, PartKind};
 use super::plan::TEXT_BLOCK;
-use super::{Event, FinishReason, REPETITION_WINDOW, Session, Stats};
+use super::{Event, FinishReason, REPETITION_WINDOW, Session, Stats, UnfoldStats};
 use crate::runner::Want;
 use crate::{Error, Result};
 
@@ -20,6 +20,8 @@ impl Session {
             };
             self.driver.apply(part, Want::Nothing, true).await?;
         }
+        let unfolded = self.driver.unfold().await?;
+        self.events.extend(unfolded);
         let eos = self.driver.runner.config().eos_token_id.clone();
         let recent = &self.driver.tokens[self.driver.tokens.len().saturating_sub(REPETITION_WINDOW)..];
         let banned: &[u32] = if self.settings.ignore_eos { &eos } else { &[] };
@@ -141,6 +143,12 @@ impl Session {
             time_to_first_token_s: self.first_token_s,
             decode_tokens_per_s: (self.generated > 1 && decode_s > 0.0).then(|| (self.generated - 1) as f64 / decode_s),
             fold_s: self.driver.seconds,
+            unfold: (self.settings.unfold > 0).then(|| UnfoldStats {
+                pages: self.settings.unfold,
+                kv_bytes_peak: self.driver.unfolding.done.slots_peak * per_slot,
+                text_bytes: self.driver.unfolding.pages.iter().map(|page| 4 * page.len()).sum(),
+                ..self.driver.unfolding.done
+            }),
             finish_reason: reason,
             seed: self.settings.sampling.seed,
         }

@@ -5,6 +5,7 @@ mod controls;
 mod eviction;
 mod simulator;
 mod spans;
+mod unfolding;
 
 use folio_engine::context::{ElementKind, Layout, Piece};
 use proptest::prelude::*;

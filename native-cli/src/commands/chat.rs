@@ -34,6 +34,15 @@ pub(crate) struct Args {
     /// Keep everything as text instead of folding.
     #[arg(long)]
     full: bool,
+    /// Read the N pages that attention asks for most again as text, for each chunk of a reply; 0 is off.
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 0,
+        conflicts_with = "full"
+    )]
+    unfold: usize,
     #[command(flatten, next_help_heading = "Sampling")]
     sampling: SamplingArgs,
     /// Write figures of the whole talk as JSON.
@@ -55,6 +64,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let base = Settings {
         sampling: defaults(&model.dir)?,
         max_new_tokens: args.max_new_tokens,
+        unfold: args.unfold,
         ..Settings::default()
     };
     let mut settings = args.sampling.over(base)?;

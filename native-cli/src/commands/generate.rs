@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::ValueEnum;
 use folio_engine::config::Config;
-use folio_engine::cost::{Load, plan};
+use folio_engine::cost::{Load, Slots, plan};
 use folio_engine::runner::KernelTime;
 use folio_engine::session::{ContextMode, FinishReason, PartKind, SavedSession, Session, Settings};
 
@@ -46,6 +46,10 @@ pub(crate) struct Args {
     /// Fold finished text, or keep everything as text [default: folded; a resumed session keeps its own].
     #[arg(long, value_enum)]
     context: Option<Mode>,
+    /// Read the N pages that attention asks for most again as text, for each chunk that is written: exact names and numbers
+    /// come back, for a little memory and time (see --stats); 0 is off [default: 0; a resumed session keeps its own].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    unfold: Option<usize>,
     #[command(flatten, next_help_heading = "Sampling")]
     sampling: SamplingArgs,
     /// Time every kernel of the GPU and print a table at the end (slower: each kernel gets a pass of its own).
@@ -84,7 +88,7 @@ impl From<Mode> for ContextMode {
 }
 
 /// Slots that a folded run is expected to need.
-fn folded_slots(config: &Config, prompt_tokens: usize, generated_tokens: usize) -> usize {
+fn folded_slots(config: &Config, prompt_tokens: usize, generated_tokens: usize, unfold: usize) -> usize {
     let load = Load {
         prompt_tokens,
         // Nobody waits for more, and sums of more would not be numbers.
@@ -93,7 +97,12 @@ fn folded_slots(config: &Config, prompt_tokens: usize, generated_tokens: usize) 
         weight_bytes: 4,
         kv_bytes: 4,
     };
-    plan(config, &load).folded.map_or(0, |side| side.peak_slots)
+    let again = config.fold.as_ref().map_or(0, |fold| {
+        let pages = unfold.min(prompt_tokens.saturating_add(generated_tokens) / fold.chunk_tokens.max(1) + 1);
+        Slots::new(fold, fold.chunk_tokens).unfolded(if unfold > 0 { pages } else { 0 })
+    });
+    let folded = plan(config, &load).folded.map_or(0, |side| side.peak_slots);
+    folded.saturating_add(again)
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -137,13 +146,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             "--context: a resumed session keeps the context mode that it was made with",
         ));
     }
+    let mode = args.context.map_or(ContextMode::Folded, ContextMode::from);
+    let full = saved.as_ref().map_or(mode, SavedSession::context) == ContextMode::Full;
+    if full && args.unfold.unwrap_or(0) > 0 {
+        return Err(usage("--unfold: with --context full there are no pages to read again"));
+    }
     let ids = prompt
         .as_deref()
         .map(|text| model.tokenizer.encode(text))
         .transpose()?
         .unwrap_or_default();
     let pages = args.pages.as_deref().map(PageFolder::create).transpose()?;
-    let mode = args.context.map_or(ContextMode::Folded, ContextMode::from);
     if saved.is_none() && mode == ContextMode::Folded && model.config.fold.is_none() {
         bail!(
             "{}: a text-only model cannot fold: its vision side is not trained (folio-train stages `ocr` and `olm`); \
@@ -154,7 +167,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let slots = match mode {
         _ if saved.is_some() => 0,
         ContextMode::Full => (1 + ids.len()).saturating_add(args.max_new_tokens),
-        ContextMode::Folded => folded_slots(&model.config, ids.len(), args.max_new_tokens),
+        ContextMode::Folded => folded_slots(&model.config, ids.len(), args.max_new_tokens, args.unfold.unwrap_or(0)),
     };
     let wish = Wish {
         slots: slots.min(model.config.text.max_position_embeddings),
@@ -163,7 +176,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runner = model.runner(&args.model, wish)?;
     let mut session = match saved {
         Some(saved) => {
-            let settings = args.sampling.over(saved.settings(args.max_new_tokens))?;
+            let mut settings = args.sampling.over(saved.settings(args.max_new_tokens))?;
+            settings.unfold = args.unfold.unwrap_or(settings.unfold);
             saved.restore(runner, model.tokenizer.clone(), model.fonts.clone(), settings)?
         }
         None => {
@@ -171,6 +185,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let base = Settings {
                 sampling,
                 max_new_tokens: args.max_new_tokens,
+                unfold: args.unfold.unwrap_or(0),
                 ..Settings::default()
             };
             let settings = args.sampling.over(base)?;

@@ -6,6 +6,8 @@
 //! write outside a buffer it says so.
 
 mod add_position;
+mod ask_rows;
+mod ask_slots;
 mod attention_merge;
 mod buffers;
 mod embed_rows;
@@ -158,6 +160,8 @@ type Twin = fn(&mut Buffers<'_, '_>, [usize; 3]) -> Result<(), TwinError>;
 fn twin(name: &str) -> Option<Twin> {
     Some(match name {
         "add_position" => add_position::run,
+        "ask_rows" => ask_rows::run,
+        "ask_slots" => ask_slots::run,
         "attention_merge" => attention_merge::run,
         "embed_rows" => embed_rows::run,
         "fold_chunk" => fold_chunk::run,

@@ -1,9 +1,9 @@
-//! `visual_attention` and `attention_merge`.
+//! `visual_attention`, `attention_merge`, `ask_rows` and `ask_slots`.
 
 use super::values::{Values, poison};
 use super::{Launch, check, property};
 use folio_engine::context::{Context, Span};
-use folio_shaders::{Style, attention_merge, visual_attention};
+use folio_shaders::{Style, ask_rows, ask_slots, attention_merge, visual_attention};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -192,6 +192,96 @@ fn attention_merge_is_its_twin() {
                 &Launch {
                     call,
                     grid: [(rows * dim4).div_ceil(64), 1, 1],
+                },
+                1e-5,
+            )
+        },
+    );
+}
+
+fn asking() -> impl Strategy<Value = (usize, usize, usize, usize, u64)> {
+    (
+        select(vec![1usize, 1, 2, 3, 9, 33]),
+        select(vec![1usize, 2, 3, 4]),
+        1usize..4,
+        select(vec![4usize, 8, 20, 64, 128, 256]),
+        any::<u64>(),
+    )
+}
+
+#[test]
+fn ask_rows_is_its_twin() {
+    let strategy = |styles| (styles, seen(), asking());
+    property(
+        "ask_rows_is_its_twin",
+        64,
+        strategy,
+        |machine, (style, seen, (queries, group, kv_heads, dim, seed))| {
+            let mut values = Values::new(seed);
+            let spans = seen.spans(queries, &mut values);
+            let (queries, heads) = (spans.len(), group * kv_heads);
+            let slots = spans.iter().map(|s| s.first.1.max(s.second.1)).max().unwrap_or(0);
+            let params = ask_rows::Params {
+                queries: queries as u32,
+                heads: heads as u32,
+                group: group as u32,
+                head_dim4: (dim / 4) as u32,
+                scale: 3.0 / (dim as f32).sqrt(),
+                ..Default::default()
+            };
+            let words = spans
+                .iter()
+                .flat_map(|s| [s.first.0, s.first.1, s.second.0, s.second.1]);
+            let bindings = ask_rows::Bindings {
+                q: values.floats(queries * heads * dim),
+                k: values.floats(slots * kv_heads * dim),
+                spans: words.map(|w| w as u32).collect(),
+                softmax: poison(2 * queries * heads),
+            };
+            let call = ask_rows::call(style, params, bindings);
+            let grid = [(queries * heads).div_ceil(call.kernel.constant("ROWS") as usize), 1, 1];
+            check(machine, &Launch { call, grid }, 2e-5)
+        },
+    );
+}
+
+#[test]
+fn ask_slots_is_its_twin() {
+    let strategy = |_| (asking(), select(vec![1usize, 3, 63, 64, 65, 200]));
+    property(
+        "ask_slots_is_its_twin",
+        48,
+        strategy,
+        |machine, ((queries, group, kv_heads, dim, seed), slots)| {
+            let mut values = Values::new(seed);
+            let heads = group * kv_heads;
+            // Scores are at most a few units: sums are those of some dozens of slots.
+            let mut softmax = Vec::new();
+            for _ in 0..queries * heads {
+                softmax.extend([3.0f32.to_bits(), (1.0 + values.below(30) as f32).to_bits()]);
+            }
+            let params = ask_slots::Params {
+                queries: queries as u32,
+                heads: heads as u32,
+                group: group as u32,
+                head_dim4: (dim / 4) as u32,
+                slots: slots as u32,
+                scale: 1.0 / (dim as f32).sqrt(),
+                ..Default::default()
+            };
+            let bindings = ask_slots::Bindings {
+                q: values.floats(queries * heads * dim),
+                k: values.floats(slots * kv_heads * dim),
+                softmax,
+                // One more: what is no slot of the memory stays as it is.
+                asked: values.floats(slots + 1),
+            };
+            let call = ask_slots::call(params, bindings);
+            check(
+                machine,
+                &Launch {
+                    call,
+                    grid: [slots.div_ceil(64), 1, 1],
                 },
                 1e-5,
             )

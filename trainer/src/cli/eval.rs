@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Most folds before a key or a copy is asked for.
     #[arg(long, default_value_t = Options::default().folds)]
     folds: usize,
+    /// Also ask for keys with N pages read again as text before the answer, as `folio generate --unfold N` does.
+    #[arg(long, value_name = "N", default_value_t = Options::default().unfold)]
+    unfold: usize,
     /// Seed of places, strings and keys.
     #[arg(long, default_value_t = Options::default().seed)]
     seed: u64,
@@ -60,6 +63,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         pages: args.pages,
         probes: args.probes,
         folds: args.folds,
+        unfold: args.unfold,
         seed: args.seed,
     };
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;

@@ -13,9 +13,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod unfolded;
 
 pub use distance::{edit_distance, rouge_l};
-pub use report::{Continuations, Control, Copy, Model, Needle, Nll, Paired, Reading, Report, Scores};
+pub use report::{Continuations, Control, Copy, Model, Needle, Nll, Paired, Reading, Report, Scores, Unfolded};
 pub use table::markdown;
 pub use texts::Texts;
 
@@ -45,6 +46,8 @@ pub struct Options {
     pub probes: usize,
     /// Most folds between what is shown and what is asked for.
     pub folds: usize,
+    /// Pages that are read again as text before a key is answered, in a table of its own; 0: none.
+    pub unfold: usize,
     /// Seed of places, strings and keys.
     pub seed: u64,
 }
@@ -57,6 +60,7 @@ impl Default for Options {
             pages: 12,
             probes: 12,
             folds: 16,
+            unfold: 0,
             seed: 1,
         }
     }
@@ -129,6 +133,7 @@ pub fn evaluate(
         scores: modes,
         reading: probes::reading(&mut reader, &texts, options, watch)?,
         needle: probes::needles(&mut reader, &texts, options, watch)?,
+        unfolded: unfolded::unfolded(&mut reader, &texts, options, watch)?,
         copy: probes::copies(&mut reader, &texts, options, watch)?,
         continuations: Some(rouge::continuations(&mut reader, &texts, watch)?),
         controls: Vec::new(),

@@ -8,7 +8,7 @@ use crate::Result;
 use folio_engine::text::Chunk;
 
 /// Letters of a key.
-const KEY: usize = 12;
+pub(super) const KEY: usize = 12;
 /// Tokens of a cue, and of what must follow it.
 const CUE: (usize, usize) = (8, 32);
 
@@ -99,7 +99,7 @@ impl Pages {
 }
 
 /// 1, 2, 4, … folds, up to `most`.
-fn folds(most: usize) -> Vec<usize> {
+pub(super) fn folds(most: usize) -> Vec<usize> {
     std::iter::successors(Some(1), |n| Some(2 * n))
         .take_while(|&n| n <= most)
         .collect()
@@ -127,10 +127,7 @@ pub(super) fn needles(reader: &mut Reader, texts: &Texts, options: &Options, wat
                 reader.take(chunk)?;
             }
             reader.read(&question)?;
-            let tokenizer = reader.tokenizer.clone();
-            let answer = |ids: &[u32]| tokenizer.decode(ids).trim_start().to_owned();
-            let ids = reader.write(2 * KEY, &[], |ids| answer(ids).chars().count() >= KEY)?;
-            let answer = answer(&ids);
+            let answer = reader.answer(KEY)?;
             keys += 1;
             exact += usize::from(answer.starts_with(&key));
             right += answer.chars().zip(key.chars()).filter(|(a, b)| a == b).count();
@@ -148,7 +145,13 @@ pub(super) fn needles(reader: &mut Reader, texts: &Texts, options: &Options, wat
 }
 
 /// The chunks of prose with a key in the first of them.
-fn key_document(reader: &Reader, texts: &Texts, index: usize, key: &str, folds: usize) -> Result<Vec<Chunk>> {
+pub(super) fn key_document(
+    reader: &Reader,
+    texts: &Texts,
+    index: usize,
+    key: &str,
+    folds: usize,
+) -> Result<Vec<Chunk>> {
     let k = reader.fold.chunk_tokens;
     let prose = texts.piece(index, k);
     let statement = reader.tokenizer.encode(&format!("\nThe key is {key}.\n"))?;

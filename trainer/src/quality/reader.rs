@@ -169,6 +169,20 @@ impl Reader {
         self.close(chunk)
     }
 
+    /// Reads `ids` again as text in front of the next chunk.
+    pub(super) fn unfold(&mut self, ids: &[u32]) -> Result<()> {
+        self.next = self.runner()?.unfold(ids, Want::Last).wait()?.last().to_vec();
+        Ok(())
+    }
+
+    /// What the model writes next, without space in front: at least `characters` characters, in twice as many tokens at most.
+    pub(super) fn answer(&mut self, characters: usize) -> Result<String> {
+        let tokenizer = self.tokenizer.clone();
+        let answer = |ids: &[u32]| tokenizer.decode(ids).trim_start().to_owned();
+        let ids = self.write(2 * characters, &[], |ids| answer(ids).chars().count() >= characters)?;
+        Ok(answer(&ids))
+    }
+
     /// Writes the likeliest tokens until `enough` says so of the ids so far, or `most` are written. Ids in `banned` are
     /// never written.
     pub(super) fn write(&mut self, most: usize, banned: &[u32], enough: impl Fn(&[u32]) -> bool) -> Result<Vec<u32>> {

@@ -22,6 +22,8 @@ pub struct Report {
     pub reading: Vec<Reading>,
     /// Keys asked for after folds.
     pub needle: Vec<Needle>,
+    /// Keys asked for when pages are read again before the answer; empty without `--unfold`.
+    pub unfolded: Vec<Unfolded>,
     /// Text copied after folds.
     pub copy: Vec<Copy>,
     /// Greedy continuations against the text.
@@ -211,6 +213,47 @@ pub struct Copy {
     pub accuracy: f64,
     /// The same when the text never was in the context: what memory is worth is the difference.
     pub accuracy_without: f64,
+}
+
+/// Keys of 12 letters, asked for after folds, with pages read again as text before the answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unfolded {
+    /// What says which pages.
+    pub by: &'static str,
+    /// Pages read again.
+    pub pages: usize,
+    /// Folds between the key's chunk (included) and the question.
+    pub folds: usize,
+    /// Keys.
+    pub keys: usize,
+    /// Share of keys whose page was among those that were read again.
+    pub found: f64,
+    /// Share of keys given without any error.
+    pub exact: f64,
+    /// Share of characters right at their place.
+    pub characters: f64,
+}
+
+impl Unfolded {
+    pub(super) fn new(by: &'static str, pages: usize, folds: usize) -> Self {
+        Self {
+            by,
+            pages,
+            folds,
+            keys: 0,
+            found: 0.0,
+            exact: 0.0,
+            characters: 0.0,
+        }
+    }
+
+    /// Makes shares of sums over keys of `letters` letters.
+    pub(super) fn share(&mut self, letters: usize) {
+        let keys = self.keys.max(1) as f64;
+        self.found /= keys;
+        self.exact /= keys;
+        self.characters /= keys * letters as f64;
+    }
 }
 
 /// Greedy continuations.

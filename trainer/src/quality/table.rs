@@ -1,6 +1,6 @@
 //! The report for people: `eval.md`.
 
-use super::report::{Control, Nll, Paired, Report};
+use super::report::{Control, Nll, Paired, Report, Unfolded};
 use crate::offsets::label;
 use std::fmt::Write;
 
@@ -69,7 +69,35 @@ fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
             found.documents, found.tokens, found.prompt_tokens, found.rouge_l, found.rouge_l_other
         )?;
     }
-    controls(&report.controls, scores.chunk_tokens, out)
+    controls(&report.controls, scores.chunk_tokens, out)?;
+    unfolded(report, out)
+}
+
+fn unfolded(report: &Report, out: &mut String) -> std::fmt::Result {
+    let Some(first) = report.unfolded.first() else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "\nThe same keys, this model, with {} {} read again as text before the answer: exact keys (characters right; keys \
+         whose page was read again).\n",
+        first.pages,
+        if first.pages == 1 { "page" } else { "pages" }
+    )?;
+    let rows: Vec<&[Unfolded]> = report.unfolded.chunk_by(|a, b| a.by == b.by).collect();
+    let folds: Vec<String> = rows[0].iter().map(|u| u.folds.to_string()).collect();
+    writeln!(
+        out,
+        "| chosen by | {} |\n|---|{}",
+        folds.join(" | "),
+        "---|".repeat(folds.len())
+    )?;
+    for row in rows {
+        let cell = |u: &Unfolded| format!("{} ({}; {})", percent(u.exact), percent(u.characters), percent(u.found));
+        let cells: Vec<String> = row.iter().map(cell).collect();
+        writeln!(out, "| {} | {} |", row[0].by, cells.join(" | "))?;
+    }
+    Ok(())
 }
 
 fn reading(report: &Report, out: &mut String) -> std::fmt::Result {

@@ -13,6 +13,7 @@ use folio_engine::page::{PageImage, Patches};
 use folio_engine::runner::{Folded, Logits, Runner, Want};
 use folio_engine::text::Tokenizer;
 use folio_engine::{Pending, ready};
+use std::sync::{Arc, Mutex};
 
 const WORDS: &str = "a lamp stood by the window when seven birds, quite still, went over the river to a far shore. ";
 
@@ -42,6 +43,10 @@ struct Parrot {
     foreseen: Vec<bool>,
     documents: usize,
     next: usize,
+    /// What attention asks of the pages of document `n`, the newest first.
+    asked: Vec<Vec<f64>>,
+    /// Ids that were read again, in order.
+    again: Arc<Mutex<Vec<Vec<u32>>>>,
 }
 
 impl Parrot {
@@ -98,6 +103,20 @@ impl Runner for Parrot {
             ..Folded::default()
         }))
     }
+    fn unfold<'a>(&'a mut self, ids: &'a [u32], _want: Want) -> Pending<'a, Logits> {
+        self.context.unfold(ids.len());
+        self.again.lock().unwrap().push(ids.to_vec());
+        self.next = 0;
+        ready(Ok(self.logits([self.answer()].into_iter())))
+    }
+    fn watch_pages(&mut self, _on: bool) -> folio_engine::Result<()> {
+        Ok(())
+    }
+    fn pages_asked(&mut self) -> Pending<'_, Vec<f64>> {
+        let mut asked = self.asked[self.documents - 1].clone();
+        asked.reverse();
+        ready(Ok(asked))
+    }
     fn keep_open(&mut self) {
         self.context.keep_open();
     }
@@ -120,6 +139,15 @@ impl Runner for Parrot {
 
 /// A reader by a parrot, and texts of one document.
 fn house(answers: impl FnOnce(&Tokenizer, &Texts) -> Vec<Vec<u32>>, foreseen: Vec<bool>) -> (Reader, Texts) {
+    house_telling(answers, foreseen, Arc::default())
+}
+
+/// As [`house`]; what is read again is put into `again`.
+fn house_telling(
+    answers: impl FnOnce(&Tokenizer, &Texts) -> Vec<Vec<u32>>,
+    foreseen: Vec<bool>,
+    again: Arc<Mutex<Vec<Vec<u32>>>>,
+) -> (Reader, Texts) {
     let (config, (tokenizer, _)) = (tiny(), tokenizer(&WORDS.repeat(20), 300));
     let fold = config.fold.clone().unwrap();
     let mut reader = Reader::new(
@@ -130,6 +158,8 @@ fn house(answers: impl FnOnce(&Tokenizer, &Texts) -> Vec<Vec<u32>>, foreseen: Ve
             foreseen: Vec::new(),
             documents: 0,
             next: 0,
+            asked: Vec::new(),
+            again: Arc::default(),
         }),
         tokenizer.clone(),
         fold,
@@ -147,6 +177,9 @@ fn house(answers: impl FnOnce(&Tokenizer, &Texts) -> Vec<Vec<u32>>, foreseen: Ve
         context: Context::new(),
         documents: 0,
         next: 0,
+        // Of two pages, the older; of one, that one.
+        asked: vec![vec![0.0, 1.0]; 4],
+        again,
     }));
     (reader, texts)
 }
@@ -158,6 +191,7 @@ fn options() -> Options {
         pages: 2,
         probes: 2,
         folds: 2,
+        unfold: 0,
         seed: 3,
     }
 }
@@ -238,6 +272,43 @@ fn keys_are_counted_by_key_and_by_character() {
 }
 
 #[test]
+fn keys_are_asked_for_with_pages_read_again() {
+    // Documents in order: by attention after 1 fold (two keys), after 2; then by recency, then by words. All answers are right
+    // but the second.
+    let answers = |tokenizer: &Tokenizer, texts: &Texts| {
+        let say = |index| tokenizer.encode(&format!(" {}", texts.letters(index, 12))).unwrap();
+        let mut all: Vec<Vec<u32>> = [1000, 1001, 2000, 2001].repeat(3).into_iter().map(say).collect();
+        all[1] = tokenizer.encode("######").unwrap();
+        all
+    };
+    let again = Arc::default();
+    let (mut reader, texts) = house_telling(answers, Vec::new(), Arc::clone(&again));
+    let options = Options { unfold: 1, ..options() };
+    let found = watching(|watch| unfolded::unfolded(&mut reader, &texts, &options, watch)).unwrap();
+    let figures: Vec<_> = found
+        .iter()
+        .map(|u| (u.by, u.folds, u.keys, u.found, u.exact))
+        .collect();
+    let (by, new, words) = ("attention", "newest pages", "words in common");
+    let right = [
+        (by, 1, 2, 1.0, 0.5),
+        (by, 2, 2, 1.0, 1.0),
+        (new, 1, 2, 1.0, 1.0),
+        (new, 2, 2, 0.0, 1.0),
+        (words, 1, 2, 1.0, 1.0),
+        (words, 2, 2, 1.0, 1.0),
+    ];
+    assert_eq!(figures, right);
+    // One page of at most 48 tokens and the last 16, the question at the end.
+    let question = reader.tokenizer.encode("\nThe key is").unwrap();
+    for ids in again.lock().unwrap().iter() {
+        assert!(ids.ends_with(&question) && ids.len() <= 48 + 16, "{}", ids.len());
+    }
+    let key = reader.tokenizer.decode(&again.lock().unwrap()[2]);
+    assert!(key.contains(&texts.letters(2000, 12)), "{key}");
+}
+
+#[test]
 fn copies_are_counted_with_and_without_the_text() {
     // Every copy is asked for twice: with the text, without it. Only the first of each number of folds is foreseen.
     let foreseen = vec![true, false, false, false, true, true, false, false];
@@ -281,7 +352,11 @@ fn a_whole_evaluation_agrees_with_itself() {
         .into_iter()
         .chain([(other.clone(), "other".to_owned())])
         .collect();
-    let report = watching(|watch| evaluate(&model, &controls, &data, &options(), watch)).unwrap();
+    let wanted = Options { unfold: 2, ..options() };
+    let report = watching(|watch| evaluate(&model, &controls, &data, &wanted, watch)).unwrap();
+    // Every page is read again by any rule.
+    assert_eq!(report.unfolded.len(), 6);
+    assert!(report.unfolded.iter().all(|u| (u.keys, u.found) == (2, 1.0)));
     let of = |name: &str| report.controls.iter().find(|c| c.name == name).unwrap();
     // The same weights in another memory are that mode's scores, and in the same memory make no difference.
     for (name, nll) in [
@@ -305,7 +380,14 @@ fn a_whole_evaluation_agrees_with_itself() {
     let least = report.continuations.as_ref().unwrap();
     assert_eq!((least.documents, least.prompt_tokens, least.tokens), (2, 100, 96));
     let table = markdown(&report);
-    for part in ["| folded |", "| window |", "shuffled_pages", "random", "ROUGE-L"] {
+    for part in [
+        "| chosen by | 1 | 2 |",
+        "| folded |",
+        "| window |",
+        "shuffled_pages",
+        "random",
+        "ROUGE-L",
+    ] {
         assert!(table.contains(part), "{part}\n{table}");
     }
     // Stopped from outside, and what cannot be measured.

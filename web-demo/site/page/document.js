@@ -118,6 +118,7 @@ export class DocumentView {
       ["Pages", inThousands(folds)],
       ["Memory held", `${inThousands(slots)} slots, ${inBytes(slots * bytes)}${share}`],
       ["Unfolded", `${inThousands(unfoldedSlots)} slots, ${inBytes(unfoldedSlots * bytes)}`],
+      ["Read again", readAgain(stats?.unfold)],
       ["Speed", tokensPerSecond ? `${tokensPerSecond.toFixed(1)} tokens/s` : "–"],
       ["First token after", firstTokenMs === null ? "–" : `${(firstTokenMs / 1000).toFixed(2)} s`],
       ["Seed", typeof stats?.seed === "number" ? String(stats.seed) : "–"],
@@ -136,4 +137,10 @@ export class DocumentView {
       if (cell && cell.textContent !== value) cell.textContent = value;
     });
   }
+}
+
+/** What unfolding read, of the statistics' `unfold`. @param {unknown} unfold */
+function readAgain(unfold) {
+  const { pages_read: pages, tokens_read: tokens, kv_bytes_peak: most } = /** @type {Record<string, number>} */ (unfold ?? {});
+  return pages === undefined ? "–" : `${inThousands(pages)} pages, ${inThousands(tokens)} tokens; at most ${inBytes(most)}`;
 }

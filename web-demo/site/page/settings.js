@@ -3,7 +3,7 @@
 
 /** @typedef {import("../folio.js").Settings} Settings */
 
-/** @type {{name: "seed" | "temperature" | "topP" | "topK" | "minP" | "repetitionPenalty", label: string, help: string, value: string, min: number, max: number, step: number}[]} */
+/** @type {{name: "seed" | "temperature" | "topP" | "topK" | "minP" | "repetitionPenalty" | "unfold", label: string, help: string, value: string, min: number, max: number, step: number}[]} */
 const FIELDS = [
   { name: "seed", label: "Seed", help: "same seed, same text; empty: another each time", value: "", min: 0, max: 2 ** 32 - 1, step: 1 },
   { name: "temperature", label: "Temperature", help: "0: always the likeliest token", value: "0.8", min: 0, max: 5, step: 0.05 },
@@ -11,6 +11,7 @@ const FIELDS = [
   { name: "topK", label: "Top-k", help: "0: off", value: "0", min: 0, max: 1000, step: 1 },
   { name: "minP", label: "Min-p", help: "0: off", value: "0", min: 0, max: 1, step: 0.01 },
   { name: "repetitionPenalty", label: "Repetition penalty", help: "1: off", value: "1", min: 0.5, max: 3, step: 0.05 },
+  { name: "unfold", label: "Unfold", help: "pages read again as text for each chunk; 0: off", value: "0", min: 0, max: 64, step: 1 },
 ];
 
 export class SettingsForm {
@@ -60,6 +61,7 @@ export class SettingsForm {
   get settings() {
     const text = (/** @type {string} */ name) => this.#inputs.get(name)?.value ?? "";
     const number = (/** @type {string} */ name) => (text(name) === "" ? (this.#defaults.get(name) ?? 0) : Number(text(name)));
+    const full = this.context.value === "full";
     return {
       maxNewTokens: this.maxNewTokens,
       temperature: number("temperature"),
@@ -69,7 +71,9 @@ export class SettingsForm {
       repetitionPenalty: number("repetitionPenalty"),
       ...(text("seed") === "" ? {} : { seed: Math.round(number("seed")) }),
       ignoreEos: this.ignoreEos.checked,
-      context: this.context.value === "full" ? "full" : "folded",
+      context: full ? "full" : "folded",
+      // Where nothing is folded there is nothing to read again.
+      unfold: full ? 0 : Math.max(0, Math.round(number("unfold"))),
     };
   }
 }

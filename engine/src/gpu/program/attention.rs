@@ -3,7 +3,8 @@
 use super::Program;
 use crate::gpu::recording::{Buffer, Recording};
 use crate::gpu::scratch::{MAX_SPLITS, SPLIT_QUERIES};
-use folio_shaders::{Style, attention_merge, visual_attention};
+use crate::gpu::watch::Watch;
+use folio_shaders::{Style, ask_rows, ask_slots, attention_merge, visual_attention};
 
 /// Rows that one split should at least have: less is not worth a merge.
 const SPLIT_ROWS: usize = 64;
@@ -94,5 +95,55 @@ impl Program {
                 [merged.div_ceil(64), 1, 1],
             );
         }
+    }
+    /// Adds what the queries give to the slots of memory. Rows of q, k and v hold nothing but heads.
+    pub(super) fn ask(
+        &self,
+        rec: &mut Recording,
+        heads: Heads,
+        [q, k]: [Buffer; 2],
+        spans: Buffer,
+        queries: usize,
+        watch: &Watch,
+    ) {
+        let (rows, group) = (queries * heads.heads, (heads.heads / heads.kv_heads) as u32);
+        let (head_dim4, scale) = ((heads.head_dim / 4) as u32, (heads.head_dim as f32).powf(-0.5));
+        let call = ask_rows::call(
+            self.style,
+            ask_rows::Params {
+                queries: queries as u32,
+                heads: heads.heads as u32,
+                group,
+                head_dim4,
+                scale,
+                ..Default::default()
+            },
+            ask_rows::Bindings {
+                q,
+                k,
+                spans,
+                softmax: watch.softmax,
+            },
+        );
+        let per_group = call.kernel.constant("ROWS") as usize;
+        rec.dispatch(call, [rows.div_ceil(per_group), 1, 1]);
+        let call = ask_slots::call(
+            ask_slots::Params {
+                queries: queries as u32,
+                heads: heads.heads as u32,
+                group,
+                head_dim4,
+                slots: watch.memory as u32,
+                scale,
+                ..Default::default()
+            },
+            ask_slots::Bindings {
+                q,
+                k,
+                softmax: watch.softmax,
+                asked: watch.asked,
+            },
+        );
+        rec.dispatch(call, [watch.memory.div_ceil(64), 1, 1]);
     }
 }

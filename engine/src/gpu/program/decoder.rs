@@ -4,11 +4,12 @@ use super::{Heads, Program, layers::End, span_words};
 use crate::context::{Commit, Step};
 use crate::gpu::recording::{Buffer, Recording};
 use crate::gpu::scratch::LOGIT_ROWS;
+use crate::gpu::watch::Watch;
 use folio_shaders::{embed_rows, fold_chunk, rope_kv};
 
 impl Program {
-    /// Text tokens: `ids` are embedded and run.
-    pub(in crate::gpu) fn text(&self, rec: &mut Recording, ids: &[u32], step: &Step) {
+    /// Text tokens: `ids` are embedded and run. What they ask of the memory is added to `watch`.
+    pub(in crate::gpu) fn text(&self, rec: &mut Recording, ids: &[u32], step: &Step, watch: Option<&Watch>) {
         rec.write(self.scratch.ids, ids);
         let table = &self.weights.embed;
         for shard in &table.shards {
@@ -31,11 +32,11 @@ impl Program {
             );
             rec.dispatch(call, [table.k4.div_ceil(64), ids.len(), 1]);
         }
-        self.blocks(rec, step);
+        self.blocks(rec, step, watch);
     }
 
     /// The residual stream's first rows, one per element of `step`, through all blocks; their KV is written.
-    pub(in crate::gpu) fn blocks(&self, rec: &mut Recording, step: &Step) {
+    pub(in crate::gpu) fn blocks(&self, rec: &mut Recording, step: &Step, watch: Option<&Watch>) {
         let (text, s) = (&self.config.text, &self.scratch);
         let n = step.spans.len();
         rec.write(s.spans, &span_words(&step.spans));
@@ -76,6 +77,9 @@ impl Program {
             let per_group = call.kernel.constant("HEADS") as usize;
             rec.dispatch(call, [(heads.heads + 2 * heads.kv_heads).div_ceil(per_group), n, 1]);
             self.attention(rec, heads, [s.q, kv.k, kv.v], s.spans, n, seen, s.attended);
+            if let Some(watch) = watch {
+                self.ask(rec, heads, [s.q, kv.k], s.spans, n, watch);
+            }
             self.linear(rec, &layer.o, s.attended, s.x, n, End::RESIDUAL);
             self.rms_norm(rec, layer.post_norm, s.x, 0, n, s.h);
             self.gated(rec, &layer.gate_up, s.h, s.hidden, n);

@@ -57,7 +57,7 @@ impl Program {
             let mut rec = Recording::default();
             let mut step = context.extend_step(n);
             step.spans[0].first.1 = seen;
-            self.text(&mut rec, &vec![0; n], &step);
+            self.text(&mut rec, &vec![0; n], &step, None);
             self.logits(&mut rec, 0, 1);
             self.draw(&mut rec, &DrawRequest::greedy());
             self.evict(&mut rec, 1, 2);

@@ -15,6 +15,7 @@ mod math;
 mod norms;
 mod page_attention;
 mod pointwise;
+mod shares;
 #[cfg(feature = "train")]
 mod update;
 mod wide;
@@ -29,6 +30,7 @@ pub(super) use half_weights::linear_half;
 pub(super) use norms::{layer_norm, rms_norm};
 pub(super) use page_attention::page_attention;
 pub(super) use pointwise::{gelu_tanh, mat_vec, rotate, swiglu};
+pub(super) use shares::flash_watched;
 
 #[cfg(feature = "train")]
 mod gradients {

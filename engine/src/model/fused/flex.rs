@@ -126,30 +126,13 @@ impl Fused for Flex {
 
     fn attend(q: FloatTensor<Self>, buffers: Vec<Seen<Self>>) -> FloatTensor<Self> {
         let shape = dims(&q);
-        let mut heads = cpu::Heads {
-            query: shape[1],
-            key: 0,
-            dim: shape[2],
-        };
-        // Buffers are whole tensors, so this copies nothing.
-        let buffers: Vec<_> = buffers
-            .into_iter()
-            .map(|b| (b.k.to_contiguous(), b.v.to_contiguous(), b.seen))
-            .collect();
-        let views: Vec<cpu::Buffer> = buffers
-            .iter()
-            .map(|(k, v, seen)| {
-                heads.key = dims(k)[0];
-                cpu::Buffer {
-                    k: k.storage(),
-                    v: v.storage(),
-                    capacity: dims(k)[1],
-                    seen: *seen,
-                }
-            })
-            .collect();
-        let out = values(&q, |q| cpu::flash(q, &views, heads));
-        tensor(out, shape)
+        tensor(attend_by(cpu::flash, &q, buffers), shape)
+    }
+
+    fn attend_watched(q: FloatTensor<Self>, buffers: Vec<Seen<Self>>) -> (FloatTensor<Self>, Vec<f32>) {
+        let shape = dims(&q);
+        let (out, shares) = attend_by(cpu::flash_watched, &q, buffers);
+        (tensor(out, shape), shares)
     }
 
     #[cfg(feature = "train")]
@@ -196,6 +179,38 @@ impl Fused for Flex {
         });
         buffer
     }
+}
+
+/// Runs a kernel of attention over KV buffers.
+fn attend_by<R>(
+    kernel: impl FnOnce(&[f32], &[cpu::Buffer], cpu::Heads) -> R,
+    q: &FlexTensor,
+    buffers: Vec<Seen<Flex>>,
+) -> R {
+    let shape = dims(q);
+    let mut heads = cpu::Heads {
+        query: shape[1],
+        key: 0,
+        dim: shape[2],
+    };
+    // Buffers are whole tensors, so this copies nothing.
+    let buffers: Vec<_> = buffers
+        .into_iter()
+        .map(|b| (b.k.to_contiguous(), b.v.to_contiguous(), b.seen))
+        .collect();
+    let views: Vec<cpu::Buffer> = buffers
+        .iter()
+        .map(|(k, v, seen)| {
+            heads.key = dims(k)[0];
+            cpu::Buffer {
+                k: k.storage(),
+                v: v.storage(),
+                capacity: dims(k)[1],
+                seen: *seen,
+            }
+        })
+        .collect();
+    values(q, |q| kernel(q, &views, heads))
 }
 
 /// Normalised rows and, for the gradient, their moments.

@@ -212,6 +212,12 @@ pub trait Fused: Backend {
         plain::attend::<Self>(q, buffers)
     }
 
+    /// As [`Self::attend`]; also the softmax weights that every row of the first buffer was given, as far as rows are seen,
+    /// summed over queries and heads.
+    fn attend_watched(q: FloatTensor<Self>, buffers: Vec<Seen<Self>>) -> (FloatTensor<Self>, Vec<f32>) {
+        plain::attend_watched::<Self>(q, buffers)
+    }
+
     /// One step of AdamW: the parameter, its gradient and its two moments, all of one shape, to parameter and moments.
     fn adamw(
         parameter: FloatTensor<Self>,

@@ -59,6 +59,28 @@ pub(super) fn page_attention<B: Fused>(
 
 /// See [`Fused::attend`].
 pub(super) fn attend<B: Fused>(q: FloatTensor<B>, buffers: Vec<Seen<B>>) -> FloatTensor<B> {
+    attend_weighing::<B>(q, buffers).0
+}
+
+/// See [`Fused::attend_watched`].
+pub(super) fn attend_watched<B: Fused>(q: FloatTensor<B>, buffers: Vec<Seen<B>>) -> (FloatTensor<B>, Vec<f32>) {
+    let n = wrap::<B, 3>(q.clone()).dims()[0];
+    let first = buffers
+        .first()
+        .map(|b| (0..n).map(|i| b.seen.rows(i)).max().unwrap_or(0));
+    let (out, weights) = attend_weighing::<B>(q, buffers);
+    let shares = match first {
+        Some(rows) if rows > 0 => {
+            let of_rows = weights.narrow(2, 0, rows).sum_dim(0).sum_dim(1).reshape([rows]);
+            of_rows.into_data().convert::<f32>().into_vec().unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    (out, shares)
+}
+
+/// Attention, and its weights, `[kv_heads, groups × n, rows of all buffers]`.
+fn attend_weighing<B: Fused>(q: FloatTensor<B>, buffers: Vec<Seen<B>>) -> (FloatTensor<B>, Tensor<B, 3>) {
     let q = wrap::<B, 3>(q);
     let [n, heads, head_dim] = q.dims();
     let device = q.device();
@@ -94,11 +116,11 @@ pub(super) fn attend<B: Fused>(q: FloatTensor<B>, buffers: Vec<Seen<B>>) -> Floa
         out = out + weights.clone().narrow(2, at, len).matmul(v);
         at += len;
     }
-    unwrap(
-        out.reshape([kv_heads, groups, n, head_dim])
-            .permute([2, 0, 1, 3])
-            .reshape([n, heads, head_dim]),
-    )
+    let out = out
+        .reshape([kv_heads, groups, n, head_dim])
+        .permute([2, 0, 1, 3])
+        .reshape([n, heads, head_dim]);
+    (unwrap(out), weights)
 }
 
 /// `[1, groups × n, columns]`: 0 where query `i` sees a row, else [`HIDDEN`].

@@ -101,6 +101,58 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
+/// The kernel's shares of the first buffer against those of the plain operations, and that watching changes no output.
+fn shares_agree(case: &Case) {
+    let heads = case.kv_heads * case.groups;
+    let q = || {
+        let scale = (case.dim as f64).powf(-0.5);
+        unwrap(noise([case.queries, heads, case.dim], 1).mul_scalar(scale))
+    };
+    let buffers = || -> Vec<Seen<Flex>> {
+        let make = |(i, &seen): (usize, &Prefix)| {
+            let used = (0..case.queries).map(|i| seen.rows(i)).max().unwrap_or(0);
+            let rows = |seed| unwrap(noise([case.kv_heads, used + case.spare, case.dim], seed));
+            let (k, v) = (rows(2 + 2 * i as u64), rows(3 + 2 * i as u64));
+            Seen { k, v, seen }
+        };
+        case.buffers.iter().enumerate().map(make).collect()
+    };
+    let (out, shares) = Flex::attend_watched(q(), buffers());
+    assert_eq!(vec::<3>(wrap(out)), vec::<3>(wrap(Flex::attend(q(), buffers()))));
+    let (_, want) = plain::attend_watched::<Flex>(q(), buffers());
+    assert_eq!(shares.len(), want.len(), "{case:?}");
+    for (i, (got, want)) in shares.iter().zip(&want).enumerate() {
+        assert!(
+            (got - want).abs() < 1e-4 * want.max(1.0),
+            "{i}: {got}, not {want}: {case:?}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_shares_of_tiled_attention_are_its_weights(case in case()) {
+        shares_agree(&case);
+    }
+}
+
+#[test]
+fn shares_across_tiles() {
+    let case = |queries, groups, buffers: &[Prefix]| Case {
+        queries,
+        kv_heads: 2,
+        groups,
+        dim: 64,
+        buffers: buffers.to_vec(),
+        spare: 3,
+    };
+    for rows in [0, 1, 255, 256, 257, 900] {
+        shares_agree(&case(1, 3, &[Prefix::All(rows), Prefix::Causal { before: 3 }]));
+        shares_agree(&case(100, 3, &[Prefix::All(rows), Prefix::Causal { before: 0 }]));
+    }
+    shares_agree(&case(300, 1, &[Prefix::Causal { before: 200 }]));
+}
+
 proptest! {
     #[test]
     fn tiled_attention_is_attention(case in case()) {

@@ -4,6 +4,8 @@ mod attend;
 mod encode;
 mod load;
 mod rows;
+#[cfg(all(test, feature = "flex"))]
+mod watch_tests;
 
 use self::attend::attend;
 #[cfg(feature = "flex")]
@@ -20,7 +22,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::cost::meter;
 use crate::page::PageImage;
-use crate::runner::{Folded, Logits, Runner, Want};
+use crate::runner::{Folded, Logits, Runner, Want, by_page, cannot_unfold};
 use crate::{Error, Pending, Result, ready};
 use burn::module::Module;
 use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
@@ -42,6 +44,10 @@ pub struct BurnRunner<B: Backend> {
     rows: Option<RowKv<B>>,
     /// Token ids of the pages of the next fold.
     page_ids: Vec<Vec<u32>>,
+    /// Whether the attention that text gives to the memory is added up.
+    watching: bool,
+    /// What each slot of the memory was given so far.
+    watched: Vec<f64>,
     device: B::Device,
     name: String,
     flops: u64,
@@ -67,6 +73,8 @@ impl<B: Fused> BurnRunner<B> {
             kv: Vec::new(),
             rows: None,
             page_ids: Vec::new(),
+            watching: false,
+            watched: Vec::new(),
             device,
             name: name.into(),
             flops: 0,
@@ -85,8 +93,10 @@ impl<B: Fused> BurnRunner<B> {
             return x;
         }
         let (memory, open) = (self.context.memory_slots(), self.context.open_slots());
+        let watches = self.watching && into == Into::Open;
         for (layer, kv) in self.model.language_model.model.layers.iter().zip(&mut self.kv) {
-            x = layer.forward(x, &rope, |qkv| attend(qkv, kv, memory, open, into));
+            let watched = watches.then_some(&mut self.watched);
+            x = layer.forward(x, &rope, |qkv| attend(qkv, kv, memory, open, into, watched));
         }
         x
     }
@@ -230,6 +240,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
             })
             .collect();
         self.context = Context::new();
+        self.watched.clear();
     }
 
     fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
@@ -237,6 +248,33 @@ impl<B: Fused> Runner for BurnRunner<B> {
         let done = self.extend_now(ids, want);
         self.flops += meter::counted().wrapping_sub(before);
         ready(done)
+    }
+
+    fn unfold<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
+        let before = meter::counted();
+        let watching = std::mem::take(&mut self.watching);
+        let done = self.extend_now(ids, want);
+        self.watching = watching;
+        if done.is_ok() {
+            self.watched.clear();
+            // What was run stands where the open chunk begins: now it is told apart from it.
+            self.context.drop_open();
+            self.context.unfold(ids.len());
+        }
+        self.flops += meter::counted().wrapping_sub(before);
+        ready(done)
+    }
+
+    fn watch_pages(&mut self, on: bool) -> Result<()> {
+        if on && B::KV_IN_ROWS {
+            return Err(cannot_unfold());
+        }
+        self.watching = on;
+        Ok(())
+    }
+
+    fn pages_asked(&mut self) -> Pending<'_, Vec<f64>> {
+        ready(Ok(by_page(&self.context, &self.watched)))
     }
 
     fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
@@ -273,6 +311,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
         for kv in &mut self.kv {
             kv.memory.drop_front(n, used);
         }
+        self.watched.drain(..n.min(self.watched.len()));
         self.context.evict(n);
     }
 

@@ -4,6 +4,7 @@ mod generation;
 mod restoring;
 mod sampler;
 mod scoring;
+mod unfolding;
 
 use super::mock::{MockRunner, config, tokenizer};
 use super::*;
@@ -19,6 +20,8 @@ struct Outcome {
     stats: Stats,
     /// Tokens and slots of every fold.
     folds: Vec<(usize, usize)>,
+    /// Tokens written before every unfolding, and its pages.
+    unfolds: Vec<(usize, Vec<usize>)>,
 }
 
 fn drain(session: &mut Session) -> Outcome {
@@ -28,6 +31,7 @@ fn drain(session: &mut Session) -> Outcome {
 /// Pulls events; cancels once `limit` tokens came.
 fn take(session: &mut Session, limit: usize) -> Outcome {
     let (mut ids, mut logprobs, mut text, mut folds, mut stats) = (vec![], vec![], String::new(), vec![], None);
+    let mut unfolds = vec![];
     if limit == 0 {
         session.cancel().wait();
     }
@@ -49,6 +53,7 @@ fn take(session: &mut Session, limit: usize) -> Outcome {
             }
             Event::Page { .. } => {}
             Event::Folded { tokens, slots, .. } => folds.push((tokens, slots)),
+            Event::Unfolded { pages, .. } => unfolds.push((ids.len(), pages)),
             Event::Stats(s) => stats = Some(s),
             Event::Done { reason, text: rest } => {
                 text += &rest;
@@ -60,6 +65,7 @@ fn take(session: &mut Session, limit: usize) -> Outcome {
                     reason,
                     stats: stats.unwrap(),
                     folds,
+                    unfolds,
                 };
             }
         }

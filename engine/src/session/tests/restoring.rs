@@ -62,6 +62,7 @@ proptest! {
         prompt in 0usize..60,
         stop in prop::option::of("[a-z]"),
         broken_off in any::<bool>(),
+        unfold in 0usize..4,
     ) {
         let mut config = config();
         if let Some(f) = &mut config.fold {
@@ -73,7 +74,8 @@ proptest! {
         }
         let mode = if full { ContextMode::Full } else { ContextMode::Folded };
         let cut = cut.min(total);
-        let wanted = Settings { stop: stop.into_iter().collect(), ..sampled(total, seed) };
+        let unfold = if full { 0 } else { unfold };
+        let wanted = Settings { stop: stop.into_iter().collect(), unfold, ..sampled(total, seed) };
         let whole = drain(&mut prompted(&config, mode, &wanted, &TEXT[..prompt]));
 
         let first_settings = Settings { max_new_tokens: if broken_off { total } else { cut }, ..wanted.clone() };
@@ -91,6 +93,8 @@ proptest! {
         prop_assert_eq!(b.reason, whole.reason);
         prop_assert_eq!(b.stats.context_slots, whole.stats.context_slots);
         prop_assert_eq!(b.folds, whole.folds, "replayed folds are told again");
+        let pages = |told: Vec<(usize, Vec<usize>)>| told.into_iter().map(|(_, pages)| pages).collect::<Vec<_>>();
+        prop_assert_eq!(pages(b.unfolds), pages(whole.unfolds), "and so are unfolded pages");
     }
 
     #[test]
@@ -129,7 +133,7 @@ fn files_that_are_not_ours_are_named() {
     assert!(read("other", "f").unwrap_err().contains("another model"));
     assert!(read("m", "other").unwrap_err().contains("another font"));
     let good = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, good.replace("\"version\":1", "\"version\":2")).unwrap();
+    std::fs::write(&path, good.replace("\"version\":1", "\"version\":3")).unwrap();
     assert!(read("m", "f").unwrap_err().contains("newer"));
     std::fs::write(&path, &good[..good.len() / 2]).unwrap();
     assert!(read("m", "f").unwrap_err().contains("damaged"));

@@ -1,6 +1,6 @@
 use super::*;
-use crate::attention_merge;
 use crate::visual_attention::{self, Bindings, Params};
+use crate::{ask_rows, ask_slots, attention_merge};
 use proptest::prelude::*;
 
 const Y: usize = 4;
@@ -121,6 +121,59 @@ fn heads_share_key_heads_and_rows_have_places() {
         let y = floats(call, grid, Y);
         let per_head: Vec<f32> = y.chunks(4).map(|c| c[0]).collect();
         assert_close(&per_head, &[1.0, 1.0, 101.0, 101.0, 0.0, 0.0, 100.0, 100.0]);
+    }
+}
+
+/// Two queries, two heads that share a key head: slots 0 and 1 are memory, slot 2 the first query, slot 3 the second.
+#[test]
+fn what_slots_are_given_by_hand() {
+    // Scores are what q's first value says times the key's: keys 0, ln 3, 0, 0.
+    let q: Vec<f32> = [1.0, 0.0, 1.0, 2.0].iter().flat_map(|x| [*x, 9.0, 0.0, 0.0]).collect();
+    let k: Vec<f32> = [0.0, 3f32.ln(), 0.0, 0.0]
+        .iter()
+        .flat_map(|x| [*x, 0.0, 7.0, 0.0])
+        .collect();
+    let spans = [[0u32, 3, 0, 0], [0, 2, 2, 4]].concat();
+    // Weights of the memory: (1, 3) of 5; (1, 1) of 3; (1, 3) of 6; (1, 9) of 12.
+    let right = [
+        1.0 / 5.0 + 1.0 / 3.0 + 1.0 / 6.0 + 1.0 / 12.0,
+        3.0 / 5.0 + 1.0 / 3.0 + 3.0 / 6.0 + 9.0 / 12.0,
+    ];
+    for (style, grid) in [(Style::Serial, 1), (Style::Plain, 4)] {
+        let params = ask_rows::Params {
+            queries: 2,
+            heads: 2,
+            group: 2,
+            head_dim4: 1,
+            scale: 1.0,
+            ..Default::default()
+        };
+        let bindings = ask_rows::Bindings {
+            q: words(&q),
+            k: words(&k),
+            spans: words(&spans),
+            softmax: poison(8),
+        };
+        let softmax = floats(ask_rows::call(style, params, bindings), [grid, 1, 1], 3);
+        let ln3 = 3f32.ln();
+        assert_close(&softmax, &[ln3, 5.0 / 3.0, 0.0, 3.0, ln3, 2.0, 2.0 * ln3, 12.0 / 9.0]);
+        let params = ask_slots::Params {
+            queries: 2,
+            heads: 2,
+            group: 2,
+            head_dim4: 1,
+            slots: 2,
+            scale: 1.0,
+            ..Default::default()
+        };
+        let bindings = ask_slots::Bindings {
+            q: words(&q),
+            k: words(&k),
+            softmax: words(&softmax),
+            asked: words(&[10.0f32, 20.0, 30.0]),
+        };
+        let asked = floats(ask_slots::call(params, bindings), [1, 1, 1], 3);
+        assert_close(&asked, &[10.0 + right[0], 20.0 + right[1], 30.0]);
     }
 }
 

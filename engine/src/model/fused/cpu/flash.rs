@@ -40,6 +40,14 @@ struct Item<'a> {
     tiles: &'a [Tile],
 }
 
+impl Item<'_> {
+    /// Which (query, head) of all stands in row `row`.
+    fn at(&self, row: usize, heads: Heads) -> usize {
+        let groups = heads.query / heads.key;
+        (self.queries.start + row / groups) * heads.query + self.head * groups + row % groups
+    }
+}
+
 /// A softmax under way, one for each query row: maximum and sum so far, values weighted relative to that maximum.
 struct Partial {
     most: Vec<f32>,
@@ -50,6 +58,16 @@ struct Partial {
 
 /// `q`, `[n, heads, dim]` (scaled), over `buffers`, to `[n, heads, dim]`. Every query must see something.
 pub(in super::super) fn flash(q: &[f32], buffers: &[Buffer], heads: Heads) -> Vec<f32> {
+    flash_telling(q, buffers, heads, None)
+}
+
+/// As [`flash`]; `softmax`, `[n, heads]`, is told the largest score and the sum of `e^(score - largest)` of each.
+pub(super) fn flash_telling(
+    q: &[f32],
+    buffers: &[Buffer],
+    heads: Heads,
+    mut softmax: Option<&mut [[f32; 2]]>,
+) -> Vec<f32> {
     let n = q.len() / (heads.query * heads.dim);
     let groups = heads.query / heads.key;
     let few = n * groups <= FEW;
@@ -92,6 +110,11 @@ pub(in super::super) fn flash(q: &[f32], buffers: &[Buffer], heads: Heads) -> Ve
             partial.merge(&next, heads.dim);
         }
         partial.finish(&mut out, heads, item);
+        if let Some(softmax) = &mut softmax {
+            for (row, found) in partial.most.iter().zip(&partial.sum).enumerate() {
+                softmax[item.at(row, heads)] = [*found.0, *found.1];
+            }
+        }
     }
     out
 }
@@ -198,10 +221,9 @@ impl Partial {
 
     /// Divides by the sums, into the rows of `out` that are the item's.
     fn finish(&self, out: &mut [f32], heads: Heads, item: &Item) {
-        let (dim, groups) = (heads.dim, heads.query / heads.key);
+        let dim = heads.dim;
         for (row, (values, sum)) in self.out.chunks_exact(dim).zip(&self.sum).enumerate() {
-            let i = item.queries.start + row / groups;
-            let at = (i * heads.query + item.head * groups + row % groups) * dim;
+            let at = item.at(row, heads) * dim;
             let inverse = 1.0 / sum;
             for (x, value) in out[at..at + dim].iter_mut().zip(values) {
                 *x = value * inverse;

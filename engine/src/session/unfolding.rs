@@ -1,0 +1,149 @@
+//! Unfolding: the pages that attention asks for most are read again as text, for the chunk that comes next.
+//!
+//! The text stands behind the last slot of memory, at positions P, P+1, …, and the open chunk behind it; all of it goes when
+//! the chunk is folded, so that the memory is what it is without unfolding. After the pages come the last β tokens of
+//! the document once more (as many as a raw tail may have): so what is asked follows what may answer it, and the first token
+//! of the chunk is predicted by text that sees both.
+
+use std::ops::Range;
+
+use super::driver::Driver;
+use super::ops::Op;
+use super::stats::UnfoldStats;
+use super::{ContextMode, Event};
+use crate::clock::Stopwatch;
+use crate::runner::Want;
+use crate::{Error, Result};
+
+/// The `n` pages that were asked for most, in document order. Of equals the newer ones.
+pub fn most_asked(asked: &[f64], n: usize) -> Vec<usize> {
+    let mut pages: Vec<usize> = (0..asked.len()).collect();
+    pages.sort_by(|&a, &b| asked[b].total_cmp(&asked[a]).then(b.cmp(&a)));
+    pages.truncate(n);
+    pages.sort_unstable();
+    pages
+}
+
+/// The stretches of a document of `end` tokens that are read again: those of the `chosen` pages (in document order) and the
+/// last `tail` tokens, none twice. `pages`: where each page's tokens are, in order.
+pub fn reread(pages: &[Range<usize>], chosen: &[usize], end: usize, tail: usize) -> Vec<Range<usize>> {
+    let mut stretches: Vec<Range<usize>> = Vec::new();
+    let last = end.saturating_sub(tail)..end;
+    for next in chosen.iter().map(|&page| pages[page].clone()).chain([last]) {
+        match stretches.last_mut() {
+            // What follows on without a gap is one stretch.
+            Some(before) if next.start <= before.end => before.end = before.end.max(next.end),
+            _ => stretches.push(next),
+        }
+    }
+    stretches
+}
+
+/// What a driver knows of unfolding.
+#[derive(Debug, Default)]
+pub(crate) struct Unfolding {
+    /// Most pages that are read again for a chunk; 0: none.
+    pub(crate) most: usize,
+    /// The tokens of every page, in order.
+    pub(crate) pages: Vec<Range<usize>>,
+    /// Figures so far; bytes of KV are the session's to say.
+    pub(crate) done: UnfoldStats,
+}
+
+impl Driver {
+    /// From now on at most `most` pages are read again for a chunk; 0: none.
+    ///
+    /// # Errors
+    /// Unfolding where nothing is folded, or on a runner that cannot.
+    pub(crate) fn set_unfold(&mut self, most: usize) -> Result<()> {
+        if most > 0 && self.mode == ContextMode::Full {
+            return Err(Error::Argument(
+                "unfolding needs pages: with --context full all text is there anyway, leave --unfold out".into(),
+            ));
+        }
+        self.runner.watch_pages(most > 0)?;
+        self.unfolding.most = most;
+        Ok(())
+    }
+
+    /// Before the first token of a chunk: reads again what was asked for most, if anything may be.
+    ///
+    /// # Errors
+    /// As the runner's.
+    pub(crate) async fn unfold(&mut self) -> Result<Vec<Event>> {
+        let Some(chunk_tokens) = self.fold_config().map(|fold| fold.chunk_tokens) else {
+            return Ok(Vec::new());
+        };
+        let begun = self.open_tokens() > 0 || self.runner.context().unfolded_slots() > 0;
+        if self.unfolding.most == 0 || begun || self.unfolding.pages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = loop {
+            match self.runner.pages_asked().await {
+                Err(Error::DeviceLost(what)) => self.recover(self.ops.clone(), what).await?,
+                asked => break asked?,
+            }
+        };
+        // Fewer where the chunk itself would find no room behind them.
+        let limit = self.runner.config().text.max_position_embeddings;
+        let room = limit.saturating_sub(self.runner.context().slots() + chunk_tokens);
+        let mut most = self.unfolding.most.min(asked.len());
+        while most > 0 {
+            let pages = most_asked(&asked, most);
+            if self.reread(&pages).iter().map(ExactSizeIterator::len).sum::<usize>() <= room {
+                return self.apply(Op::Unfold { pages }, Want::Kept, true).await;
+            }
+            most -= 1;
+        }
+        Ok(Vec::new())
+    }
+
+    fn reread(&self, chosen: &[usize]) -> Vec<Range<usize>> {
+        let tail = self.fold_config().map_or(0, |fold| fold.visual_tokens);
+        reread(&self.unfolding.pages, chosen, self.cursor, tail)
+    }
+
+    /// Carries out [`Op::Unfold`].
+    pub(super) async fn read_again(&mut self, chosen: &[usize], want: Want, run: bool) -> Result<Event> {
+        let stretches = self.reread(chosen);
+        let ids: Vec<u32> = stretches.into_iter().flat_map(|at| &self.tokens[at]).copied().collect();
+        if run {
+            let watch = Stopwatch::start();
+            let logits = self.runner.unfold(&ids, want).await?;
+            if want != Want::Nothing {
+                self.logits = logits.data;
+            }
+            self.unfolding.done.seconds += watch.seconds();
+        }
+        let slots = self.runner.context().slots();
+        self.peak_slots = self.peak_slots.max(slots);
+        let done = &mut self.unfolding.done;
+        done.times += 1;
+        done.pages_read += chosen.len();
+        done.tokens_read += ids.len();
+        done.slots_peak = done.slots_peak.max(ids.len());
+        Ok(Event::Unfolded {
+            pages: chosen.to_vec(),
+            tokens: ids.len(),
+            context_slots: slots,
+        })
+    }
+
+    /// Takes what was read again away from in front of the open chunk, which is to stay: its own tokens are run anew, at the
+    /// positions that they will have for good.
+    pub(super) async fn settle_open(&mut self) -> Result<()> {
+        if self.runner.context().unfolded_slots() == 0 {
+            return Ok(());
+        }
+        let own = self.open_tokens();
+        self.runner.drop_open();
+        if own > 0 {
+            self.runner.watch_pages(false)?;
+            let ids = &self.tokens[self.cursor - own..self.cursor];
+            let run = self.runner.extend(ids, Want::Nothing).await;
+            self.runner.watch_pages(self.unfolding.most > 0)?;
+            run?;
+        }
+        Ok(())
+    }
+}
