@@ -8,13 +8,13 @@ mod attention;
 mod cross_entropy;
 mod flash;
 mod flash_loops;
-mod half_weights;
 #[cfg(feature = "train")]
 mod linear;
 mod math;
 mod norms;
 mod page_attention;
 mod pointwise;
+mod stored;
 #[cfg(feature = "train")]
 mod update;
 mod wide;
@@ -25,10 +25,10 @@ const WORTH_SHARING: usize = 1 << 18;
 
 pub(super) use attention::{Heads, attention};
 pub(super) use flash::{Buffer, flash};
-pub(super) use half_weights::linear_half;
 pub(super) use norms::{layer_norm, rms_norm};
 pub(super) use page_attention::page_attention;
 pub(super) use pointwise::{gelu_tanh, mat_vec, rotate, swiglu};
+pub(super) use stored::{Stored, linear as linear_stored, rows as stored_rows};
 
 #[cfg(feature = "train")]
 mod gradients {

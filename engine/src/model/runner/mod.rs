@@ -128,6 +128,16 @@ impl<B: Fused> BurnRunner<B> {
         }
     }
 
+    /// Runs `f` where the backend's threads are, and adds the operations that it counts there.
+    fn metered<R: Send>(&mut self, f: impl FnOnce(&mut Self) -> R + Send) -> R {
+        B::on_workers(|| {
+            let before = meter::counted();
+            let done = f(self);
+            self.flops += meter::counted().wrapping_sub(before);
+            done
+        })
+    }
+
     fn extend_now(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
         let vocab = self.config.text.vocab_size;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
@@ -233,17 +243,11 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
-        let before = meter::counted();
-        let done = self.extend_now(ids, want);
-        self.flops += meter::counted().wrapping_sub(before);
-        ready(done)
+        ready(self.metered(|runner| runner.extend_now(ids, want)))
     }
 
     fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
-        let before = meter::counted();
-        let done = self.fold_now(pages, want);
-        self.flops += meter::counted().wrapping_sub(before);
-        ready(done)
+        ready(self.metered(|runner| runner.fold_now(pages, want)))
     }
 
     fn page_text(&mut self, ids: &[Vec<u32>]) {
