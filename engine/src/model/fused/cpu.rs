@@ -6,8 +6,10 @@
 mod attention;
 #[cfg(feature = "train")]
 mod cross_entropy;
+mod few;
 mod flash;
 mod flash_loops;
+mod level;
 #[cfg(feature = "train")]
 mod linear;
 mod math;
@@ -24,7 +26,7 @@ mod wide;
 const WORTH_SHARING: usize = 1 << 18;
 
 pub(super) use attention::{Heads, attention};
-pub(super) use flash::{Buffer, flash};
+pub(super) use flash::{Buffer, Numbers, flash};
 pub(super) use norms::{layer_norm, rms_norm};
 pub(super) use page_attention::page_attention;
 pub(super) use pointwise::{gelu_tanh, mat_vec, rotate, swiglu};

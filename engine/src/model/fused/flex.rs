@@ -6,8 +6,9 @@ use super::{AdamW, Answers};
 use super::{AttentionPlan, Fused, PageLengths, Seen, cpu, plain};
 use crate::checkpoint::StoredType;
 use burn::tensor::ops::{FloatTensor, FloatTensorOps, IntTensor};
-use burn::tensor::{DType, FloatDType, Shape, TensorData};
+use burn::tensor::{DType, Element, FloatDType, Shape, TensorData};
 use burn_flex::{Flex, FlexTensor};
+use half::f16;
 use std::sync::Arc;
 
 /// The values of `t` in row-major order.
@@ -41,6 +42,24 @@ fn whole(t: FlexTensor) -> FlexTensor {
 /// Dimensions of `t`.
 pub(super) fn dims(t: &FlexTensor) -> Vec<usize> {
     t.layout().shape().to_vec()
+}
+
+/// Numbers of 32 or 16 bits.
+fn numbers(t: &FlexTensor) -> cpu::Numbers<'_> {
+    match t.dtype() {
+        DType::F16 => cpu::Numbers::F16(t.storage()),
+        _ => cpu::Numbers::F32(t.storage()),
+    }
+}
+
+/// `rows`, `[heads, n, width]`, into `buffer`, `[heads, capacity, width]`, from row `at` on; both of one type.
+fn write<E: Element + bytemuck::Pod>(buffer: &mut FlexTensor, rows: &FlexTensor, at: usize, capacity: usize) {
+    let shape = dims(rows);
+    let (rows, out) = (rows.storage::<E>(), buffer.storage_mut::<E>());
+    for (head, rows) in rows.chunks_exact((shape[1] * shape[2]).max(1)).enumerate() {
+        let at = (head * capacity + at) * shape[2];
+        out[at..at + rows.len()].copy_from_slice(rows);
+    }
 }
 
 impl Fused for Flex {
@@ -188,8 +207,8 @@ impl Fused for Flex {
             .map(|(k, v, seen)| {
                 heads.key = dims(k)[0];
                 cpu::Buffer {
-                    k: k.storage(),
-                    v: v.storage(),
+                    k: numbers(k),
+                    v: numbers(v),
                     capacity: dims(k)[1],
                     seen: *seen,
                 }
@@ -232,15 +251,12 @@ impl Fused for Flex {
     fn write_rows(buffer: FloatTensor<Self>, rows: FloatTensor<Self>, at: usize) -> FloatTensor<Self> {
         // burn-flex's own `slice_assign` copies the buffer even when it is the only holder.
         let mut buffer = whole(buffer);
-        let (capacity, shape) = (dims(&buffer)[1], dims(&rows));
-        let row = shape[2];
-        values(&rows, |rows| {
-            let out = buffer.storage_mut::<f32>();
-            for (head, rows) in rows.chunks_exact(shape[1] * row).enumerate() {
-                let at = (head * capacity + at) * row;
-                out[at..at + rows.len()].copy_from_slice(rows);
-            }
-        });
+        let capacity = dims(&buffer)[1];
+        let rows = whole(rows);
+        match buffer.dtype() {
+            DType::F16 => write::<f16>(&mut buffer, &rows, at, capacity),
+            _ => write::<f32>(&mut buffer, &rows, at, capacity),
+        }
         buffer
     }
 }

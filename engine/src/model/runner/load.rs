@@ -4,6 +4,8 @@ use super::super::build::Values;
 use super::super::fused::Fused;
 use super::super::vist2::Vist2;
 use super::BurnRunner;
+#[cfg(feature = "flex")]
+use super::KvType;
 use crate::Result;
 use crate::checkpoint::{Checkpoint, StoredType, TensorSpec, q5_0_as_q8_0, tensors, text_prefix};
 use crate::config::Config;
@@ -89,6 +91,24 @@ fn as_stored<B: Fused>(checkpoint: &Checkpoint, spec: &TensorSpec) -> Result<Opt
 /// As [`open`].
 #[cfg(feature = "flex")]
 pub fn load_cpu(dir: &Path, config: &Config, progress: &mut dyn FnMut(f32)) -> Result<Box<dyn Runner>> {
-    let runner = open::<burn_flex::Flex>(dir, config, Default::default(), "cpu (flex)", progress)?;
+    load_cpu_with(dir, config, KvType::F32, progress)
+}
+
+/// As [`load_cpu`], with keys and values of a type of choice.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(feature = "flex")]
+pub fn load_cpu_with(
+    dir: &Path,
+    config: &Config,
+    kv_type: KvType,
+    progress: &mut dyn FnMut(f32),
+) -> Result<Box<dyn Runner>> {
+    let mut runner = open::<burn_flex::Flex>(dir, config, Default::default(), "cpu (flex)", progress)?;
+    if kv_type != KvType::F32 {
+        runner.kv_type = kv_type;
+        runner.reset();
+    }
     Ok(Box::new(runner))
 }

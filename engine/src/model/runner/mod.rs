@@ -6,9 +6,9 @@ mod load;
 mod rows;
 
 use self::attend::attend;
-#[cfg(feature = "flex")]
-pub use self::load::load_cpu;
 pub use self::load::open;
+#[cfg(feature = "flex")]
+pub use self::load::{load_cpu, load_cpu_with};
 
 use self::rows::RowKv;
 use super::fused::Fused;
@@ -23,7 +23,7 @@ use crate::page::PageImage;
 use crate::runner::{Folded, Logits, Runner, Want};
 use crate::{Error, Pending, Result, ready};
 use burn::module::Module;
-use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
 use std::time::Instant;
 
 /// Most text tokens run at once: bounds the attention scores of a long prompt.
@@ -42,9 +42,29 @@ pub struct BurnRunner<B: Backend> {
     rows: Option<RowKv<B>>,
     /// Token ids of the pages of the next fold.
     page_ids: Vec<Vec<u32>>,
+    kv_type: KvType,
     device: B::Device,
     name: String,
     flops: u64,
+}
+
+/// How keys and values are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KvType {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats: half the memory, and every key and value rounded to 11 bits. Only of [`load_cpu_with`].
+    F16,
+}
+
+impl KvType {
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
 }
 
 /// Which slots the new elements join.
@@ -67,6 +87,7 @@ impl<B: Fused> BurnRunner<B> {
             kv: Vec::new(),
             rows: None,
             page_ids: Vec::new(),
+            kv_type: KvType::F32,
             device,
             name: name.into(),
             flops: 0,
@@ -230,7 +251,8 @@ impl<B: Fused> Runner for BurnRunner<B> {
         let c = &self.config.text;
         let open = self.config.fold.as_ref().map_or(BLOCK, |f| f.chunk_tokens);
         let memory = FIRST_CAPACITY.min(c.max_position_embeddings);
-        let rows = |n| Rows::new(c.num_key_value_heads, n, c.head_dim, &self.device);
+        let dtype = self.kv_type.dtype();
+        let rows = |n| Rows::new(c.num_key_value_heads, n, c.head_dim, dtype, &self.device);
         self.rows = B::KV_IN_ROWS.then(|| RowKv::new(c.num_hidden_layers, memory, c.kv_size(), &self.device));
         let split = if B::KV_IN_ROWS { 0 } else { c.num_hidden_layers };
         self.kv = (0..split)
@@ -281,7 +303,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn kv_bytes_per_slot(&self) -> usize {
-        2 * self.config.text.num_hidden_layers * self.config.text.kv_size() * size_of::<f32>()
+        2 * self.config.text.num_hidden_layers * self.config.text.kv_size() * self.kv_type.dtype().size()
     }
 
     fn weight_bytes(&self) -> usize {

@@ -7,12 +7,12 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod formats;
-mod level;
+mod kernels;
 #[cfg(test)]
 mod tests;
 
-use self::level::Level;
 use super::WORTH_SHARING;
+use super::level::Level;
 use super::math::{View, matmul};
 use crate::checkpoint::StoredType;
 use rayon::prelude::*;

@@ -1,6 +1,5 @@
 //! Products with stored weights against sums over the values that the formats' reference gives, in f64.
 
-use super::level::Level;
 use super::*;
 use half::{bf16, f16};
 use proptest::prelude::*;

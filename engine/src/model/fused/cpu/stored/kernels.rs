@@ -1,45 +1,14 @@
-//! Which instructions the kernels use, found out at run time.
+//! The kernels by the processor's instructions.
 
 use super::super::flash_loops::dot;
+use super::super::level::Level;
 use super::super::wide::{Loop, wide};
 use super::{Input, Stored};
 use crate::checkpoint::StoredType;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// Instructions of the processor. A variant for more than any processor has is only made where they were found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
-    /// Any.
-    Plain,
-    /// Vectors of eight numbers, with multiply-add and 16-bit floats.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// Vectors of sixteen.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
 impl Level {
-    /// All that this processor has, the best last.
-    pub(super) fn available() -> impl DoubleEndedIterator<Item = Self> {
-        #[cfg(target_arch = "x86_64")]
-        let vectors = {
-            let avx2 =
-                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
-            let avx512 = avx2 && is_x86_feature_detected!("avx512f");
-            [avx2.then_some(Self::Avx2), avx512.then_some(Self::Avx512)]
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        let vectors: [Option<Self>; 0] = [];
-        std::iter::once(Self::Plain).chain(vectors.into_iter().flatten())
-    }
-
-    /// The best that this processor has.
-    pub(super) fn best() -> Self {
-        Self::available().next_back().unwrap_or(Self::Plain)
-    }
-
     /// `y[i]` = row `i` of `w` times `input`.
     pub(super) fn dots(self, w: Stored, input: Input, y: &mut [f32]) {
         assert!(w.rows() == y.len() && w.inputs == input.x.len());
