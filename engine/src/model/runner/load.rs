@@ -25,7 +25,7 @@ pub fn open<B: Fused>(
     name: &str,
     progress: &mut dyn FnMut(f32),
 ) -> Result<BurnRunner<B>> {
-    let checkpoint = Checkpoint::open(dir)?;
+    let mut checkpoint = Checkpoint::open(dir)?;
     checkpoint.check(config)?;
     let total: usize = tensors(config).iter().map(|s| s.shape.iter().product::<usize>()).sum();
     let mut done = 0;
@@ -37,12 +37,14 @@ pub fn open<B: Fused>(
             } else {
                 None
             };
-            done += spec.elements();
-            progress(done as f32 / total.max(1) as f32);
-            match values {
+            let values = match values {
                 Some(values) => Ok(values),
                 None => checkpoint.read_f32(spec).map(Values::F32),
-            }
+            };
+            checkpoint.release(spec);
+            done += spec.elements();
+            progress(done as f32 / total.max(1) as f32);
+            values
         },
         &device,
     )?;

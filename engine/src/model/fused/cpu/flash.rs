@@ -4,11 +4,11 @@
 use super::super::Prefix;
 use super::few;
 use super::flash_loops::{Scores, Softmax, Values};
+use super::level::widen;
 use super::math::{View, exp, matmul};
 use super::wide::wide as widest_vectors;
 use super::{Heads, WORTH_SHARING};
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ impl<'a> Numbers<'a> {
             Self::F32(numbers) => &numbers[range],
             Self::F16(numbers) => {
                 wide.resize(range.len(), 0.0);
-                numbers[range].convert_to_f32_slice(wide);
+                widen(&numbers[range], wide);
                 wide
             }
         }

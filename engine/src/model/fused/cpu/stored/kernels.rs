@@ -1,12 +1,11 @@
 //! The kernels by the processor's instructions.
 
 use super::super::flash_loops::dot;
-use super::super::level::Level;
+use super::super::level::{Level, widen};
 use super::super::wide::{Loop, wide};
 use super::{Input, Stored};
 use crate::checkpoint::StoredType;
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 
 impl Level {
     /// `y[i]` = row `i` of `w` times `input`.
@@ -26,7 +25,7 @@ impl Level {
     pub(super) fn widen(self, w: Stored, to: &mut [f32]) {
         assert_eq!(w.rows() * w.inputs, to.len());
         match (w.kind, self) {
-            (StoredType::F16, _) if w.aligned() => w.cast::<f16>().convert_to_f32_slice(to),
+            (StoredType::F16, _) if w.aligned() => widen(w.cast::<f16>(), to),
             (StoredType::BF16, _) => wide(WidenBf16 { from: w.bytes, to }),
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
