@@ -5,12 +5,12 @@
 
 use burn_flex::Flex;
 use folio_engine::Wait;
-use folio_engine::checkpoint::{Dtype, TensorSpec, init_tensor, tensors, write};
+use folio_engine::checkpoint::{Checkpoint, Dtype, StoredType, TensorSpec, init_tensor, tensors, write, write_stored};
 use folio_engine::config::{
     AlignerConfig, AlignerKind, Config, FoldConfig, PageConfig, TextConfig, TextModelType, VisionConfig,
 };
 use folio_engine::context::Piece;
-use folio_engine::model::{BurnRunner, DocumentTokens, Packed, Vist2, load_cpu};
+use folio_engine::model::{BurnRunner, DocumentTokens, KvType, Packed, Vist2, load_cpu, load_cpu_with};
 use folio_engine::page::{FontStack, PageImage, PageRenderer, Patches, Tint};
 use folio_engine::runner::{Logits, Runner, Want};
 use half::{bf16, f16};
@@ -335,24 +335,81 @@ fn weights_of_16_bits_compute_as_their_values_in_32() {
             .map(TensorSpec::elements)
             .sum();
         assert_eq!(wide.weight_bytes() - narrow.weight_bytes(), 2 * decoder);
-        let image = page(config.fold.as_ref().unwrap(), 40, Tint::White);
-        let ids: Vec<u32> = (0..12).map(|i| i * 7 % 90).collect();
-        let mut both = |run: &mut dyn FnMut(&mut dyn Runner) -> Logits| {
-            let (a, b) = (run(wide.as_mut()), run(narrow.as_mut()));
-            assert_eq!(a.data.len(), b.data.len());
-            let most = a.data.iter().fold(0f32, |m, x| m.max(x.abs()));
-            let off = a
-                .data
-                .iter()
-                .zip(&b.data)
-                .map(|(x, y)| (x - y).abs())
-                .fold(0f32, f32::max);
-            assert!(off <= 1e-5 * most, "{off} of {most}");
-        };
-        both(&mut |r| r.extend(&ids, Want::All).wait().unwrap());
-        both(&mut |r| r.fold(std::slice::from_ref(&image), Want::Last).wait().unwrap().logits);
-        for id in [5, 60, 17] {
-            both(&mut |r| r.extend(&[id], Want::Last).wait().unwrap());
-        }
+        say_the_same(wide.as_mut(), narrow.as_mut(), 1e-5);
     }
+}
+
+/// Two runners read a text, fold a page and write on: their logits differ by `bound` of the largest at most.
+fn say_the_same(one: &mut dyn Runner, other: &mut dyn Runner, bound: f32) {
+    let image = page(one.config().fold.as_ref().unwrap(), 40, Tint::White);
+    let ids: Vec<u32> = (0..12).map(|i| i * 7 % 90).collect();
+    let mut both = |run: &mut dyn FnMut(&mut dyn Runner) -> Logits| {
+        let (a, b) = (run(one), run(other));
+        assert_eq!(a.data.len(), b.data.len());
+        let most = a.data.iter().fold(0f32, |m, x| m.max(x.abs()));
+        let off = a.data.iter().zip(&b.data).map(|(x, y)| (x - y).abs());
+        let off = off.fold(0f32, f32::max);
+        assert!(off <= bound * most, "{off} of {most}");
+    };
+    both(&mut |r| r.extend(&ids, Want::All).wait().unwrap());
+    both(&mut |r| r.fold(std::slice::from_ref(&image), Want::Last).wait().unwrap().logits);
+    for id in [5, 60, 17] {
+        both(&mut |r| r.extend(&[id], Want::Last).wait().unwrap());
+    }
+}
+
+/// Matrices of blocks are held as stored, and say what the same values in 32 bits say; the table of embeddings, which is the
+/// head too, among them.
+#[test]
+fn weights_of_blocks_compute_as_their_values_in_32() {
+    for (model_type, stored) in [
+        (TextModelType::Qwen3, StoredType::Q8_0),
+        (TextModelType::Llama, StoredType::Q4_0),
+        (TextModelType::Qwen2, StoredType::Q8_0),
+    ] {
+        let config = config(model_type, AlignerKind::Tanh, false, true);
+        let specs = tensors(&config);
+        let [packed, plain] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        write_stored(packed.path(), &specs, stored, u64::MAX, &mut |spec, to| {
+            to.push(
+                &init_tensor(&config, spec, 3)
+                    .into_iter()
+                    .map(|x| x * 6.0)
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .unwrap();
+        let checkpoint = Checkpoint::open(packed.path()).unwrap();
+        write(plain.path(), &specs, Dtype::F32, &mut |spec| checkpoint.read_f32(spec)).unwrap();
+        let open = |dir: &tempfile::TempDir| load_cpu(dir.path(), &config, &mut |_| {}).unwrap();
+        let (mut wide, mut narrow) = (open(&plain), open(&packed));
+        let decoder = specs
+            .iter()
+            .filter(|spec| spec.is_matrix() && spec.name.starts_with("language_model."));
+        let saved: usize = decoder
+            .map(|spec| {
+                let kind = checkpoint.stored_type(spec).unwrap();
+                4 * spec.elements() - spec.rows() * kind.row_bytes(spec.columns()).unwrap()
+            })
+            .sum();
+        assert_eq!(wide.weight_bytes() - narrow.weight_bytes(), saved);
+        say_the_same(wide.as_mut(), narrow.as_mut(), 1e-5);
+    }
+}
+
+/// Keys and values of 16 bits take half the bytes and say nearly the same, folds and raw segments included.
+#[test]
+fn keys_and_values_of_16_bits() {
+    let config = config(TextModelType::Qwen3, AlignerKind::Tanh, true, true);
+    let dir = tempfile::tempdir().unwrap();
+    let values = &mut |spec: &TensorSpec| Ok(init_tensor(&config, spec, 3).into_iter().map(|x| x * 6.0).collect());
+    write(dir.path(), &tensors(&config), Dtype::F32, values).unwrap();
+    let open = |kv| load_cpu_with(dir.path(), &config, kv, &mut |_| {}).unwrap();
+    let (mut wide, mut narrow) = (open(KvType::F32), open(KvType::F16));
+    assert_eq!(wide.kv_bytes_per_slot(), 2 * narrow.kv_bytes_per_slot());
+    for runner in [&mut wide, &mut narrow] {
+        runner.extend(&[1, 2, 3], Want::Nothing).wait().unwrap();
+        runner.keep_open();
+    }
+    say_the_same(wide.as_mut(), narrow.as_mut(), 2e-3);
 }

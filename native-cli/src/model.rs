@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use folio_engine::config::Config;
 use folio_engine::gguf::is_gguf;
+use folio_engine::model::{KvType, load_cpu_with};
 use folio_engine::page::FontStack;
 use folio_engine::runner::Runner;
 use folio_engine::session;
@@ -23,12 +24,25 @@ pub(crate) struct ModelArgs {
     /// Where to compute.
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) device: Device,
+    /// How keys and values are held on the CPU: f16 takes half the memory and rounds them to 11 bits.
+    #[arg(long, value_enum, default_value = "f32", value_name = "TYPE")]
+    pub(crate) kv: Kv,
     /// Font for the pages (TTF, OTF, TTC; `file.ttc#2` for a face); again for fallbacks. The embedded font comes last.
     #[arg(long, value_name = "FILE")]
     pub(crate) font: Vec<PathBuf>,
     /// No progress and no summary on stderr.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// A type of keys and values.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Kv {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats.
+    F16,
 }
 
 /// A place to compute.
@@ -70,6 +84,7 @@ impl Model {
 
     /// Loads the weights onto the device.
     pub(crate) fn runner(&self, args: &ModelArgs, wish: Wish) -> anyhow::Result<Box<dyn Runner>> {
+        let wish = Wish { kv: args.kv, ..wish };
         open_runner(&self.dir, &self.config, args.device, args.quiet, wish)
     }
 
@@ -116,12 +131,19 @@ fn cpu(dir: &Path, config: &Config, quiet: bool, wish: Wish) -> anyhow::Result<B
     }
     let bar = progress::bar("loading", 100, quiet);
     let mut report = |share: f32| bar.set_position((share * 100.0) as u64);
-    let runner = folio_engine::model::load_cpu(dir, config, &mut report)?;
+    let kv = match wish.kv {
+        Kv::F32 => KvType::F32,
+        Kv::F16 => KvType::F16,
+    };
+    let runner = load_cpu_with(dir, config, kv, &mut report)?;
     bar.finish_and_clear();
     Ok(runner)
 }
 
 fn gpu(dir: &Path, config: &Config, quiet: bool, wish: Wish, software: bool) -> anyhow::Result<Box<dyn Runner>> {
+    if wish.kv != Kv::F32 {
+        bail!("--kv f16 is for --device cpu: a GPU holds keys and values as f32");
+    }
     let bar = progress::bar("loading", 100, quiet);
     let mut report = |what: &str, share: f32| {
         if bar.message() != what {
@@ -141,6 +163,8 @@ pub(crate) struct Wish {
     pub(crate) slots: usize,
     /// Time every kernel.
     pub(crate) profile: bool,
+    /// How keys and values are held.
+    pub(crate) kv: Kv,
 }
 
 /// Refuses devices that this build has no runner for.

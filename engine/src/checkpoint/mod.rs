@@ -27,7 +27,7 @@ pub use names::{TensorSpec, tensors, text_prefix};
 pub use pieces::PieceFile;
 pub use read::Checkpoint;
 pub use stored::StoredType;
-#[cfg(feature = "gpu")]
+#[cfg(any(feature = "gpu", feature = "burn"))]
 pub(crate) use stored::q5_0_as_q8_0;
 pub use write::{Dtype, write, write_shards, write_stored};
 

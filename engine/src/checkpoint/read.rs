@@ -5,6 +5,8 @@ use super::{INDEX, PieceFile, SINGLE, tensors, text_prefix};
 use crate::gguf::{Gguf, is_gguf, is_gguf_bytes};
 use crate::{Error, Result, config::Config};
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -43,6 +45,22 @@ impl Source {
             }
         };
         Ok(bytes.get(range).map(Cow::Borrowed))
+    }
+}
+
+impl Source {
+    /// Lets go of the memory that a range of the map takes once it was read: it would come from the file again.
+    pub(super) fn release(&mut self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self
+            && range.end <= map.len()
+        {
+            // SAFETY: the map is read-only and nobody borrows from it now; the pages come from the file again when they are
+            // read. The system may refuse: then they stay.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+        }
+        #[cfg(not(unix))]
+        let _ = range;
     }
 }
 

@@ -129,7 +129,7 @@ impl StoredType {
 }
 
 /// Blocks of q5_0 as the blocks of q8_0 that have the same values.
-#[cfg(feature = "gpu")]
+#[cfg(any(feature = "gpu", feature = "burn"))]
 pub(crate) fn q5_0_as_q8_0(bytes: &[u8]) -> Vec<u8> {
     bytes.as_chunks().0.iter().flat_map(q5_0::to_q8_0).collect()
 }

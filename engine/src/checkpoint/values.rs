@@ -84,6 +84,14 @@ impl Checkpoint {
         Err(Error::invalid(&self.place, what))
     }
 
+    /// Lets go of the memory that a mapped file takes for one tensor, after it was copied: else loading would hold the
+    /// weights twice. They can still be read, from the file again.
+    pub fn release(&mut self, spec: &TensorSpec) {
+        if let Some(entry) = self.tensors.get(&spec.name) {
+            self.files[entry.file].release(entry.range.clone());
+        }
+    }
+
     /// The entry of `spec` and its type; its bytes are exactly those that shape and type call for.
     fn entry(&self, spec: &TensorSpec) -> Result<(&Entry, StoredType)> {
         let name = &spec.name;

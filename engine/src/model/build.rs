@@ -2,6 +2,7 @@
 
 use super::aligner::Aligner;
 use super::decoder::{Decoder, DecoderLayer, LanguageModel, Mlp, SelfAttention};
+use super::fused::{Fused, wrap};
 use super::linear::{Embedding, Linear};
 use super::norm::{LayerNorm, RmsNorm};
 use super::page_encoder::{Conv, ConvPyramid};
@@ -13,7 +14,7 @@ use crate::Result;
 use crate::checkpoint::TensorSpec;
 use crate::config::{AlignerConfig, AlignerKind, Config, FoldConfig, PageEncoder, TextConfig};
 use burn::module::Param;
-use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData};
 use half::{bf16, f16};
 
 /// Where weights come from: a checkpoint, or an initialiser.
@@ -28,14 +29,21 @@ pub enum Values {
     F16(Vec<f16>),
     /// bfloat16.
     Bf16(Vec<bf16>),
+    /// A matrix of blocks that share a scale, as in a file: row after row of so many bytes.
+    Blocks {
+        /// All rows.
+        bytes: Vec<u8>,
+        /// Bytes of a row.
+        row: usize,
+    },
 }
 
-struct Builder<'a, 's, B: Backend> {
+struct Builder<'a, 's, B: Fused> {
     source: &'a mut (dyn FnMut(&TensorSpec) -> Result<Values> + 's),
     device: &'a B::Device,
 }
 
-impl<B: Backend> Vist2<B> {
+impl<B: Fused> Vist2<B> {
     /// Builds the model of `config`, asking `source` for each tensor once, in the order of use.
     ///
     /// # Errors
@@ -87,7 +95,7 @@ impl<B: Backend> Vist2<B> {
     }
 }
 
-impl<B: Backend> Builder<'_, '_, B> {
+impl<B: Fused> Builder<'_, '_, B> {
     fn param<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<B, D>>> {
         let values = (self.source)(&TensorSpec {
             name: name.to_owned(),
@@ -97,6 +105,7 @@ impl<B: Backend> Builder<'_, '_, B> {
             Values::F32(values) => Tensor::from_data(TensorData::new(values, shape), self.device),
             Values::F16(values) => Tensor::from_data(TensorData::new(values, shape), (self.device, DType::F16)),
             Values::Bf16(values) => Tensor::from_data(TensorData::new(values, shape), (self.device, DType::BF16)),
+            Values::Blocks { bytes, row } => wrap(B::blocks(bytes, [shape[0], row], self.device)),
         };
         Ok(Param::from_tensor(tensor))
     }
@@ -133,7 +142,7 @@ impl<B: Backend> Builder<'_, '_, B> {
     fn language_model(&mut self, prefix: &str, c: &TextConfig) -> Result<LanguageModel<B>> {
         let (d, eps) = (c.hidden_size, c.rms_norm_eps);
         let weight = self.param(&format!("{prefix}model.embed_tokens.weight"), [c.vocab_size, d])?;
-        let embed_tokens = Embedding { weight };
+        let embed_tokens = Embedding { weight, width: d };
         let mut layers = Vec::with_capacity(c.num_hidden_layers);
         for i in 0..c.num_hidden_layers {
             let p = format!("{prefix}model.layers.{i}");
@@ -201,7 +210,10 @@ impl<B: Backend> Builder<'_, '_, B> {
         )?;
         let embeddings = VisionEmbeddings {
             patch_embedding: PatchEmbedding { weight, bias },
-            position_embedding: Embedding { weight: position },
+            position_embedding: Embedding {
+                weight: position,
+                width: d,
+            },
         };
         let mut layers = Vec::with_capacity(c.num_hidden_layers);
         for i in 0..c.num_hidden_layers {

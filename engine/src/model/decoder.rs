@@ -1,7 +1,7 @@
 //! The decoder: Qwen3, Qwen2 and Llama shapes.
 
 use super::fused::{Fused, unwrap, wrap};
-use super::linear::{Embedding, Linear};
+use super::linear::{Embedding, Linear, together};
 use super::norm::RmsNorm;
 use super::rope::Rope;
 use burn::module::Module;
@@ -85,9 +85,7 @@ impl<B: Fused> SelfAttention<B> {
             let heads = t.dims()[1] / self.head_dim;
             t.reshape([n, heads, self.head_dim])
         };
-        let mut q = split(self.q_proj.forward(x.clone()));
-        let mut k = split(self.k_proj.forward(x.clone()));
-        let v = split(self.v_proj.forward(x));
+        let [mut q, mut k, v] = together(x, [&self.q_proj, &self.k_proj, &self.v_proj]).map(split);
         if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
             q = q_norm.forward(q);
             k = k_norm.forward(k);
@@ -108,8 +106,7 @@ impl<B: Fused> DecoderLayer<B> {
         let qkv = self.self_attn.qkv(self.input_layernorm.forward(x.clone()), rope);
         let x = x + self.self_attn.o_proj.forward(attend(qkv));
         let normed = self.post_attention_layernorm.forward(x.clone());
-        let gate = self.mlp.gate_proj.forward(normed.clone());
-        let up = self.mlp.up_proj.forward(normed);
+        let [gate, up] = together(normed, [&self.mlp.gate_proj, &self.mlp.up_proj]);
         let hidden = wrap(B::swiglu(unwrap(gate), unwrap(up)));
         x + self.mlp.down_proj.forward(hidden)
     }

@@ -1,10 +1,11 @@
 //! The KV of one layer: a preallocated memory and a small buffer of its own for the open chunk.
 //!
 //! Writing a row into a burn tensor may copy the whole tensor, so what is written at every token (the open chunk) is
-//! small, and what is large (the memory) is written once a fold. On the CPU, [`Fused::write_rows`] copies nothing else.
+//! small, and what is large (the memory) is written once a fold. On the CPU, [`Fused::write_rows`] copies nothing else, and
+//! the buffers may be of 16 bits: attention reads half the bytes, and computes in 32.
 
 use super::fused::{Fused, Prefix, Seen, unwrap, wrap};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 
 /// Keys and values of one layer, each `[kv_heads, capacity, head_dim]`.
 #[derive(Debug, Clone)]
@@ -21,8 +22,8 @@ pub(super) struct Rows<B: Backend> {
 }
 
 impl<B: Fused> Rows<B> {
-    pub(super) fn new(kv_heads: usize, capacity: usize, head_dim: usize, device: &B::Device) -> Self {
-        let zeros = || Some(Tensor::zeros([kv_heads, capacity, head_dim], device));
+    pub(super) fn new(kv_heads: usize, capacity: usize, head_dim: usize, dtype: DType, device: &B::Device) -> Self {
+        let zeros = || Some(Tensor::zeros([kv_heads, capacity, head_dim], (device, dtype)));
         Self { k: zeros(), v: zeros() }
     }
 
@@ -54,13 +55,15 @@ impl<B: Fused> Rows<B> {
             let extra = needed.next_power_of_two().max(2 * self.capacity()) - self.capacity();
             for buffer in [&mut self.k, &mut self.v] {
                 let old = buffer.take().expect("always present");
-                let zeros = Tensor::zeros([heads, extra, head_dim], &old.device());
+                let zeros = Tensor::zeros([heads, extra, head_dim], (&old.device(), old.dtype()));
                 *buffer = Some(Tensor::cat(vec![old, zeros], 1));
             }
         }
         for (buffer, rows) in [(&mut self.k, k), (&mut self.v, v)] {
             // Taken out, so that a backend which can write in place may do so.
             let old = buffer.take().expect("always present");
+            let dtype = old.dtype();
+            let rows = if rows.dtype() == dtype { rows } else { rows.cast(dtype) };
             *buffer = Some(wrap(B::write_rows(unwrap(old), unwrap(rows), at)));
         }
     }

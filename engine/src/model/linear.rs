@@ -29,11 +29,29 @@ impl<B: Fused> Linear<B> {
 pub struct Embedding<B: Backend> {
     /// `[rows, width]`.
     pub weight: Param<Tensor<B, 2>>,
+    /// Numbers of a row: a table of blocks does not tell.
+    #[module(skip)]
+    pub(super) width: usize,
 }
 
-impl<B: Backend> Embedding<B> {
+impl<B: Fused> Embedding<B> {
     /// Rows `ids`, `[n]`, as `[n, width]`.
     pub fn forward(&self, ids: Tensor<B, 1, Int>) -> Tensor<B, 2> {
-        self.weight.val().select(0, ids)
+        wrap(B::table_rows(
+            unwrap(self.weight.val()),
+            ids.into_primitive(),
+            self.width,
+        ))
     }
+}
+
+/// Several layers of one `x`, `[n, in]`: on the CPU the cores are woken once for all.
+pub(super) fn together<B: Fused, const N: usize>(x: Tensor<B, 2>, layers: [&Linear<B>; N]) -> [Tensor<B, 2>; N] {
+    let [n, inputs] = x.dims();
+    let layers = layers.map(|layer| {
+        meter::count(2 * (n * inputs * layer.weight.dims()[0]) as u64);
+        let bias = layer.bias.as_ref().map(|bias| unwrap(bias.val()));
+        (unwrap(layer.weight.val()), bias)
+    });
+    B::linears(unwrap(x), layers).map(wrap)
 }

@@ -35,8 +35,7 @@ pub use linear::Linear;
 pub use packed::{DocumentTokens, Packed, Target};
 pub use page_encoder::{Conv, ConvPyramid};
 pub use params::{named_params, visit_params};
-pub use runner::BurnRunner;
+pub use runner::{BurnRunner, KvType, open};
 #[cfg(feature = "flex")]
-pub use runner::load_cpu;
-pub use runner::open;
+pub use runner::{load_cpu, load_cpu_with};
 pub use vist2::Vist2;

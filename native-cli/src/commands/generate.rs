@@ -172,6 +172,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let wish = Wish {
         slots: slots.min(model.config.text.max_position_embeddings),
         profile: args.profile,
+        ..Wish::default()
     };
     let runner = model.runner(&args.model, wish)?;
     let mut session = match saved {

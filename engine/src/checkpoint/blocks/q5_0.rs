@@ -1,7 +1,7 @@
 //! q5_0: 22 bytes for 32 values. An f16 scale `d`, then 4 bytes with the fifth bit of each value, then 16 bytes as in
 //! q4_0; a value is `(n − 16)·d`.
 
-#[cfg(any(feature = "gpu", test))]
+#[cfg(any(feature = "gpu", feature = "burn", test))]
 use super::q8_0;
 use super::{VALUES, half_at};
 
@@ -29,7 +29,7 @@ pub(in crate::checkpoint) fn dequantise(block: &[u8; BYTES]) -> [f32; VALUES] {
 }
 
 /// The block of q8_0 that has the same values: the same scale, and every step fits a byte.
-#[cfg(any(feature = "gpu", test))]
+#[cfg(any(feature = "gpu", feature = "burn", test))]
 pub(in crate::checkpoint) fn to_q8_0(block: &[u8; BYTES]) -> [u8; q8_0::BYTES] {
     let mut wide = [0; q8_0::BYTES];
     wide[..2].copy_from_slice(&block[..2]);

@@ -6,9 +6,10 @@
 mod attention;
 #[cfg(feature = "train")]
 mod cross_entropy;
+mod few;
 mod flash;
 mod flash_loops;
-mod half_weights;
+mod level;
 #[cfg(feature = "train")]
 mod linear;
 mod math;
@@ -16,6 +17,7 @@ mod norms;
 mod page_attention;
 mod pointwise;
 mod shares;
+mod stored;
 #[cfg(feature = "train")]
 mod update;
 mod wide;
@@ -25,12 +27,12 @@ mod wide;
 const WORTH_SHARING: usize = 1 << 18;
 
 pub(super) use attention::{Heads, attention};
-pub(super) use flash::{Buffer, flash};
-pub(super) use half_weights::linear_half;
+pub(super) use flash::{Buffer, Numbers, flash};
 pub(super) use norms::{layer_norm, rms_norm};
 pub(super) use page_attention::page_attention;
 pub(super) use pointwise::{gelu_tanh, mat_vec, rotate, swiglu};
 pub(super) use shares::flash_watched;
+pub(super) use stored::{Stored, linear as linear_stored, rows as stored_rows};
 
 #[cfg(feature = "train")]
 mod gradients {

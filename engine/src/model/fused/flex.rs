@@ -1,12 +1,14 @@
 //! The fused operations on the CPU backend.
 
+use super::cpu::Stored;
 #[cfg(feature = "train")]
 use super::{AdamW, Answers};
 use super::{AttentionPlan, Fused, PageLengths, Seen, cpu, plain};
-use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, Element, FloatDType, Shape};
+use crate::checkpoint::StoredType;
+use burn::tensor::ops::{FloatTensor, FloatTensorOps, IntTensor};
+use burn::tensor::{DType, Element, FloatDType, Shape, TensorData};
 use burn_flex::{Flex, FlexTensor};
-use half::{bf16, f16};
+use half::f16;
 use std::sync::Arc;
 
 /// The values of `t` in row-major order.
@@ -15,14 +17,21 @@ pub(super) fn values<R>(t: &FlexTensor, f: impl FnOnce(&[f32]) -> R) -> R {
     f(t.as_slice::<f32>().expect("a contiguous f32 tensor is a slice"))
 }
 
-/// The values of a tensor in row-major order.
-fn slice<E: Element + bytemuck::Pod>(t: &FlexTensor) -> &[E] {
-    t.as_slice::<E>().expect("a contiguous tensor of the type is a slice")
+/// `weight`, `[out, in]`, if it is held as a file stores it: 16-bit floats, or bytes of blocks.
+fn stored(weight: &FlexTensor, inputs: usize) -> Option<Stored<'_>> {
+    let kind = match weight.dtype() {
+        DType::F16 => StoredType::F16,
+        DType::BF16 => StoredType::BF16,
+        DType::U8 => Stored::blocks(dims(weight)[1], inputs)?,
+        _ => return None,
+    };
+    let bytes = weight.bytes();
+    Some(Stored { kind, bytes, inputs })
 }
 
 /// A tensor of `values`.
 pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
-    FlexTensor::from_data(burn::tensor::TensorData::new(values, shape.into()))
+    FlexTensor::from_data(TensorData::new(values, shape.into()))
 }
 
 /// `t` in row-major order and a buffer of its own length; no copy if it is that already.
@@ -35,27 +44,84 @@ pub(super) fn dims(t: &FlexTensor) -> Vec<usize> {
     t.layout().shape().to_vec()
 }
 
+/// Numbers of 32 or 16 bits.
+fn numbers(t: &FlexTensor) -> cpu::Numbers<'_> {
+    match t.dtype() {
+        DType::F16 => cpu::Numbers::F16(t.storage()),
+        _ => cpu::Numbers::F32(t.storage()),
+    }
+}
+
+/// `rows`, `[heads, n, width]`, into `buffer`, `[heads, capacity, width]`, from row `at` on; both of one type.
+fn write<E: Element + bytemuck::Pod>(buffer: &mut FlexTensor, rows: &FlexTensor, at: usize, capacity: usize) {
+    let shape = dims(rows);
+    let (rows, out) = (rows.storage::<E>(), buffer.storage_mut::<E>());
+    for (head, rows) in rows.chunks_exact((shape[1] * shape[2]).max(1)).enumerate() {
+        let at = (head * capacity + at) * shape[2];
+        out[at..at + rows.len()].copy_from_slice(rows);
+    }
+}
+
 impl Fused for Flex {
     const PACKED_ATTENTION: bool = true;
 
-    const HALF_WEIGHTS: bool = true;
+    fn takes_stored(kind: StoredType) -> bool {
+        Stored::takes(kind)
+    }
+
+    fn blocks(bytes: Vec<u8>, shape: [usize; 2], _device: &Self::Device) -> FloatTensor<Self> {
+        FlexTensor::from_data(TensorData::new(bytes, shape))
+    }
+
+    fn linears<const N: usize>(
+        x: FloatTensor<Self>,
+        layers: [(FloatTensor<Self>, Option<FloatTensor<Self>>); N],
+    ) -> [FloatTensor<Self>; N] {
+        let shape = dims(&x);
+        if x.dtype() == DType::F32 && layers.iter().all(|(weight, _)| stored(weight, shape[1]).is_some()) {
+            let layers = layers.map(|(weight, bias)| (whole(weight), bias));
+            let weights = layers
+                .each_ref()
+                .map(|(weight, _)| stored(weight, shape[1]).expect("as above"));
+            let ys = values(&x, |x| cpu::linear_stored(weights, x));
+            let mut biases = layers.iter().map(|(_, bias)| bias);
+            return ys.map(|mut y| {
+                let outputs = y.len() / shape[0];
+                if let Some(Some(bias)) = biases.next() {
+                    values(bias, |bias| {
+                        for row in y.chunks_exact_mut(outputs) {
+                            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                        }
+                    });
+                }
+                tensor(y, [shape[0], outputs])
+            });
+        }
+        layers.map(|(weight, bias)| <Self as Fused>::linear(x.clone(), weight, bias))
+    }
+
+    fn table_rows(table: FloatTensor<Self>, ids: IntTensor<Self>, width: usize) -> FloatTensor<Self> {
+        if table.dtype() != DType::U8 {
+            return Self::float_select(table, 0, ids);
+        }
+        let (table, ids) = (whole(table), ids.into_data());
+        let table = stored(&table, width).expect("rows of blocks");
+        let n = ids.num_elements();
+        tensor(
+            cpu::stored_rows(table, ids.iter::<i64>().map(|id| id as usize)),
+            [n, width],
+        )
+    }
+
+    fn on_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+        rayon::scope(|_| f())
+    }
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Option<FloatTensor<Self>>) -> FloatTensor<Self> {
         let (rows, outputs) = (dims(&x)[0], dims(&weight)[0]);
-        if matches!(weight.dtype(), DType::F16 | DType::BF16) && x.dtype() == DType::F32 {
-            let (weight, inputs) = (weight.to_contiguous(), dims(&x)[1]);
-            let mut y = values(&x, |x| match weight.dtype() {
-                DType::F16 => cpu::linear_half(slice::<f16>(&weight), x, inputs),
-                _ => cpu::linear_half(slice::<bf16>(&weight), x, inputs),
-            });
-            if let Some(bias) = bias {
-                values(&bias, |bias| {
-                    for row in y.chunks_exact_mut(outputs) {
-                        row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-                    }
-                });
-            }
-            return tensor(y, [rows, outputs]);
+        if x.dtype() == DType::F32 && stored(&weight, dims(&x)[1]).is_some() {
+            let [y] = Self::linears(x, [(weight, bias)]);
+            return y;
         }
         if rows == 1 && bias.is_none() && weight.dtype() == DType::F32 {
             // One token: reading the weights is all the work, and burn-flex reads small ones on one core only.
@@ -168,15 +234,12 @@ impl Fused for Flex {
     fn write_rows(buffer: FloatTensor<Self>, rows: FloatTensor<Self>, at: usize) -> FloatTensor<Self> {
         // burn-flex's own `slice_assign` copies the buffer even when it is the only holder.
         let mut buffer = whole(buffer);
-        let (capacity, shape) = (dims(&buffer)[1], dims(&rows));
-        let row = shape[2];
-        values(&rows, |rows| {
-            let out = buffer.storage_mut::<f32>();
-            for (head, rows) in rows.chunks_exact(shape[1] * row).enumerate() {
-                let at = (head * capacity + at) * row;
-                out[at..at + rows.len()].copy_from_slice(rows);
-            }
-        });
+        let capacity = dims(&buffer)[1];
+        let rows = whole(rows);
+        match buffer.dtype() {
+            DType::F16 => write::<f16>(&mut buffer, &rows, at, capacity),
+            _ => write::<f32>(&mut buffer, &rows, at, capacity),
+        }
         buffer
     }
 }
@@ -203,8 +266,8 @@ fn attend_by<R>(
         .map(|(k, v, seen)| {
             heads.key = dims(k)[0];
             cpu::Buffer {
-                k: k.storage(),
-                v: v.storage(),
+                k: numbers(k),
+                v: numbers(v),
                 capacity: dims(k)[1],
                 seen: *seen,
             }

@@ -28,8 +28,9 @@ mod wgpu;
 pub use self::cuda::BurnCuda;
 #[cfg(feature = "burn-wgpu")]
 pub use self::wgpu::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain};
+use crate::checkpoint::StoredType;
 use crate::context::Span;
-use burn::tensor::ops::FloatTensor;
+use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{FloatDType, Tensor, TensorPrimitive, activation, backend::Backend};
 use std::sync::Arc;
 
@@ -101,13 +102,42 @@ pub trait Fused: Backend {
     /// Whether [`Self::packed_attention`] gives something.
     const PACKED_ATTENTION: bool = false;
 
-    /// Whether [`Self::linear`] takes weights of 16 bits beside numbers of 32 without another copy of them.
-    const HALF_WEIGHTS: bool = false;
+    /// Whether [`Self::linear`], [`Self::linears`] and [`Self::table_rows`] take weights of this type as they are stored,
+    /// without another copy of them. Blocks are a tensor of bytes, `[out, bytes per row]`, as in a file.
+    fn takes_stored(_kind: StoredType) -> bool {
+        false
+    }
+
+    /// A matrix of blocks: see [`Self::takes_stored`].
+    ///
+    /// # Panics
+    /// On a backend that takes none.
+    fn blocks(_bytes: Vec<u8>, _shape: [usize; 2], _device: &Self::Device) -> FloatTensor<Self> {
+        unreachable!("only where `takes_stored` says so")
+    }
 
     /// `x Wᵀ + b`: `x`, `[n, in]`, by `weight`, `[out, in]`, to `[n, out]`; `bias`: `[out]`. The product is computed in the
     /// weight's type, what goes in and comes out is in that of `x`.
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Option<FloatTensor<Self>>) -> FloatTensor<Self> {
         plain::linear::<Self>(x, weight, bias)
+    }
+
+    /// Several [`Self::linear`] of one `x`.
+    fn linears<const N: usize>(
+        x: FloatTensor<Self>,
+        layers: [(FloatTensor<Self>, Option<FloatTensor<Self>>); N],
+    ) -> [FloatTensor<Self>; N] {
+        layers.map(|(weight, bias)| <Self as Fused>::linear(x.clone(), weight, bias))
+    }
+
+    /// Rows `ids` of a table of rows of `width` numbers, `[ids, width]`, in the table's type (of blocks: as f32).
+    fn table_rows(table: FloatTensor<Self>, ids: IntTensor<Self>, _width: usize) -> FloatTensor<Self> {
+        Self::float_select(table, 0, ids)
+    }
+
+    /// Runs `f` where the backend's threads are, so that sharing work among them wakes one fewer.
+    fn on_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+        f()
     }
 
     /// RMSNorm over rows: `x`, `[n, d]`, by `weight`, `[d]`.

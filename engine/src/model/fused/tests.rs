@@ -62,10 +62,31 @@ impl Case {
             };
             self.buffers.iter().enumerate().map(make).collect()
         };
-        let want = vec::<3>(wrap::<Flex, 3>(plain::attend::<Flex>(unwrap(q.clone()), buffers())));
-        let got = vec::<3>(wrap::<Flex, 3>(Flex::attend(unwrap(q), buffers())));
+        let attended = |t| vec::<3>(wrap::<Flex, 3>(t));
+        let want = attended(plain::attend::<Flex>(unwrap(q.clone()), buffers()));
+        self.agrees(&attended(Flex::attend(unwrap(q.clone()), buffers())), &want);
+
+        // Of 16 bits: the same as over the rounded numbers in 32.
+        let cast = |t, dtype| unwrap(wrap::<Flex, 3>(t).cast(dtype));
+        let halves = || {
+            buffers().into_iter().map(|b| Seen {
+                k: cast(b.k, FloatDType::F16),
+                v: cast(b.v, FloatDType::F16),
+                seen: b.seen,
+            })
+        };
+        let rounded = halves().map(|b| Seen {
+            k: cast(b.k, FloatDType::F32),
+            v: cast(b.v, FloatDType::F32),
+            seen: b.seen,
+        });
+        let want = attended(plain::attend::<Flex>(unwrap(q.clone()), rounded.collect()));
+        self.agrees(&attended(Flex::attend(unwrap(q), halves().collect())), &want);
+    }
+
+    fn agrees(&self, got: &[f32], want: &[f32]) {
         assert_eq!(got.len(), want.len());
-        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
             assert!(
                 (got - want).abs() < 2e-5,
                 "{self:?}: element {i} is {got} instead of {want}"

@@ -8,9 +8,9 @@ mod rows;
 mod watch_tests;
 
 use self::attend::attend;
-#[cfg(feature = "flex")]
-pub use self::load::load_cpu;
 pub use self::load::open;
+#[cfg(feature = "flex")]
+pub use self::load::{load_cpu, load_cpu_with};
 
 use self::rows::RowKv;
 use super::fused::Fused;
@@ -25,7 +25,7 @@ use crate::page::PageImage;
 use crate::runner::{Folded, Logits, Runner, Want, by_page, cannot_unfold};
 use crate::{Error, Pending, Result, ready};
 use burn::module::Module;
-use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
 use std::time::Instant;
 
 /// Most text tokens run at once: bounds the attention scores of a long prompt.
@@ -48,9 +48,29 @@ pub struct BurnRunner<B: Backend> {
     watching: bool,
     /// What each slot of the memory was given so far.
     watched: Vec<f64>,
+    kv_type: KvType,
     device: B::Device,
     name: String,
     flops: u64,
+}
+
+/// How keys and values are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KvType {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats: half the memory, and every key and value rounded to 11 bits. Only of [`load_cpu_with`].
+    F16,
+}
+
+impl KvType {
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
 }
 
 /// Which slots the new elements join.
@@ -75,6 +95,7 @@ impl<B: Fused> BurnRunner<B> {
             page_ids: Vec::new(),
             watching: false,
             watched: Vec::new(),
+            kv_type: KvType::F32,
             device,
             name: name.into(),
             flops: 0,
@@ -136,6 +157,16 @@ impl<B: Fused> BurnRunner<B> {
         } else {
             Ok(())
         }
+    }
+
+    /// Runs `f` where the backend's threads are, and adds the operations that it counts there.
+    fn metered<R: Send>(&mut self, f: impl FnOnce(&mut Self) -> R + Send) -> R {
+        B::on_workers(|| {
+            let before = meter::counted();
+            let done = f(self);
+            self.flops += meter::counted().wrapping_sub(before);
+            done
+        })
     }
 
     fn extend_now(&mut self, ids: &[u32], want: Want) -> Result<Logits> {
@@ -230,7 +261,8 @@ impl<B: Fused> Runner for BurnRunner<B> {
         let c = &self.config.text;
         let open = self.config.fold.as_ref().map_or(BLOCK, |f| f.chunk_tokens);
         let memory = FIRST_CAPACITY.min(c.max_position_embeddings);
-        let rows = |n| Rows::new(c.num_key_value_heads, n, c.head_dim, &self.device);
+        let dtype = self.kv_type.dtype();
+        let rows = |n| Rows::new(c.num_key_value_heads, n, c.head_dim, dtype, &self.device);
         self.rows = B::KV_IN_ROWS.then(|| RowKv::new(c.num_hidden_layers, memory, c.kv_size(), &self.device));
         let split = if B::KV_IN_ROWS { 0 } else { c.num_hidden_layers };
         self.kv = (0..split)
@@ -244,10 +276,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn extend<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
-        let before = meter::counted();
-        let done = self.extend_now(ids, want);
-        self.flops += meter::counted().wrapping_sub(before);
-        ready(done)
+        ready(self.metered(|runner| runner.extend_now(ids, want)))
     }
 
     fn unfold<'a>(&'a mut self, ids: &'a [u32], want: Want) -> Pending<'a, Logits> {
@@ -278,10 +307,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn fold<'a>(&'a mut self, pages: &'a [PageImage], want: Want) -> Pending<'a, Folded> {
-        let before = meter::counted();
-        let done = self.fold_now(pages, want);
-        self.flops += meter::counted().wrapping_sub(before);
-        ready(done)
+        ready(self.metered(|runner| runner.fold_now(pages, want)))
     }
 
     fn page_text(&mut self, ids: &[Vec<u32>]) {
@@ -316,7 +342,7 @@ impl<B: Fused> Runner for BurnRunner<B> {
     }
 
     fn kv_bytes_per_slot(&self) -> usize {
-        2 * self.config.text.num_hidden_layers * self.config.text.kv_size() * size_of::<f32>()
+        2 * self.config.text.num_hidden_layers * self.config.text.kv_size() * self.kv_type.dtype().size()
     }
 
     fn weight_bytes(&self) -> usize {

@@ -2,10 +2,13 @@
 //! a whole prompt never exist at once, and tiles that nobody may see are never computed (Dao et al., FlashAttention).
 
 use super::super::Prefix;
+use super::few;
 use super::flash_loops::{Scores, Softmax, Values};
+use super::level::widen;
 use super::math::{View, exp, matmul};
-use super::wide::wide;
+use super::wide::wide as widest_vectors;
 use super::{Heads, WORTH_SHARING};
+use half::f16;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -15,16 +18,39 @@ const QUERY_ROWS: usize = 256;
 const KEYS: usize = 256;
 /// No more query rows than this do without matrix products, whose packing would cost more than the product.
 const FEW: usize = 8;
+/// Keys of 16 bits that are made 32 at a time, for few query rows: they stay in the nearest cache.
+const FEW_KEYS: usize = 32;
 /// Keys that a core takes at once, for few query rows.
 const SHARE: usize = 512;
 
 /// One KV buffer: keys and values, `[kv_heads, capacity, dim]`, and which of its rows are seen.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Buffer<'a> {
-    pub k: &'a [f32],
-    pub v: &'a [f32],
+    pub k: Numbers<'a>,
+    pub v: Numbers<'a>,
     pub capacity: usize,
     pub seen: Prefix,
+}
+
+/// Numbers as a buffer holds them.
+#[derive(Clone, Copy)]
+pub(in super::super) enum Numbers<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+}
+
+impl<'a> Numbers<'a> {
+    /// The numbers of a range as f32; those of 16 bits are made so in `wide`.
+    pub(super) fn f32(self, range: Range<usize>, wide: &'a mut Vec<f32>) -> &'a [f32] {
+        match self {
+            Self::F32(numbers) => &numbers[range],
+            Self::F16(numbers) => {
+                wide.resize(range.len(), 0.0);
+                widen(&numbers[range], wide);
+                wide
+            }
+        }
+    }
 }
 
 /// Keys `rows` of buffer `buffer`.
@@ -149,20 +175,27 @@ fn attend(q: &[f32], buffers: &[Buffer], heads: Heads, item: &Item) -> Partial {
     };
     let widest = item.tiles.iter().map(|t| t.rows.len()).max().unwrap_or(0);
     let mut scores = vec![0f32; rows * widest];
+    let mut wide = Vec::new();
     for tile in item.tiles {
         let b = &buffers[tile.buffer];
         let (width, at) = (tile.rows.len(), (item.head * b.capacity + tile.rows.start) * dim);
         let scores = &mut scores[..rows * width];
-        let (k, v) = (&b.k[at..at + width * dim], &b.v[at..at + width * dim]);
+        let range = at..at + width * dim;
         let (row, keys) = (View::rows(0, dim), View::rows(0, width));
         if rows <= FEW {
-            wide(Scores {
-                q: &queries,
-                k,
-                dim,
-                scores: &mut *scores,
-            });
+            for start in (0..width).step_by(FEW_KEYS) {
+                let range = at + start * dim..at + width.min(start + FEW_KEYS) * dim;
+                let k = b.k.f32(range, &mut wide);
+                few::scores(Scores {
+                    q: &queries,
+                    k,
+                    dim,
+                    scores: &mut scores[start..],
+                    stride: width,
+                });
+            }
         } else {
+            let k = b.k.f32(range.clone(), &mut wide);
             matmul(
                 [rows, width, dim],
                 (&mut *scores, keys),
@@ -175,7 +208,7 @@ fn attend(q: &[f32], buffers: &[Buffer], heads: Heads, item: &Item) -> Partial {
             let rows = b.seen.rows(item.queries.start + row / groups);
             rows.saturating_sub(tile.rows.start).min(width)
         };
-        wide(Softmax {
+        widest_vectors(Softmax {
             scores: &mut *scores,
             width,
             seen,
@@ -185,13 +218,18 @@ fn attend(q: &[f32], buffers: &[Buffer], heads: Heads, item: &Item) -> Partial {
             dim,
         });
         if rows <= FEW {
-            wide(Values {
-                scores,
-                v,
-                dim,
-                out: &mut partial.out,
-            });
+            for start in (0..width).step_by(FEW_KEYS) {
+                let range = at + start * dim..at + width.min(start + FEW_KEYS) * dim;
+                few::values(Values {
+                    scores: &scores[start..],
+                    stride: width,
+                    v: b.v.f32(range, &mut wide),
+                    dim,
+                    out: &mut partial.out,
+                });
+            }
         } else {
+            let v = b.v.f32(range, &mut wide);
             matmul(
                 [rows, dim, width],
                 (&mut partial.out, row),

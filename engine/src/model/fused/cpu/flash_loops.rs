@@ -23,7 +23,15 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[i] += x[i] * y[i];
         }
     }
-    sums.iter().sum::<f32>() + rest
+    // Halves are added to each other: one after the other would wait for each sum.
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            sums[i] += sums[i + width];
+        }
+        width /= 2;
+    }
+    sums[0] + rest
 }
 
 /// `scores = q kᵀ`: `q`, `[rows, dim]`, `k`, `[keys, dim]`.
@@ -31,7 +39,9 @@ pub(super) struct Scores<'a> {
     pub q: &'a [f32],
     pub k: &'a [f32],
     pub dim: usize,
+    /// `[rows, stride]`, of which the first keys are written.
     pub scores: &'a mut [f32],
+    pub stride: usize,
 }
 
 impl Loop for Scores<'_> {
@@ -39,18 +49,19 @@ impl Loop for Scores<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let width = self.k.len() / self.dim;
         for (j, key) in self.k.chunks_exact(self.dim).enumerate() {
             for (row, query) in self.q.chunks_exact(self.dim).enumerate() {
-                self.scores[row * width + j] = dot(query, key);
+                self.scores[row * self.stride + j] = dot(query, key);
             }
         }
     }
 }
 
-/// `out += scores · v`: `scores`, `[rows, keys]`, `v`, `[keys, dim]`.
+/// `out += scores · v`: `v`, `[keys, dim]`.
 pub(super) struct Values<'a> {
+    /// `[rows, stride]`, of which the first keys are read.
     pub scores: &'a [f32],
+    pub stride: usize,
     pub v: &'a [f32],
     pub dim: usize,
     pub out: &'a mut [f32],
@@ -68,7 +79,7 @@ impl Loop for Values<'_> {
         for j in (0..whole).step_by(KEYS) {
             let v = &self.v[j * d..(j + KEYS) * d];
             let (v0, v1, v2, v3) = (&v[..d], &v[d..2 * d], &v[2 * d..3 * d], &v[3 * d..]);
-            for (out, scores) in self.out.chunks_exact_mut(d).zip(self.scores.chunks_exact(width)) {
+            for (out, scores) in self.out.chunks_exact_mut(d).zip(self.scores.chunks(self.stride)) {
                 let s = &scores[j..j + KEYS];
                 for i in 0..d {
                     out[i] += s[0] * v0[i] + s[1] * v1[i] + s[2] * v2[i] + s[3] * v3[i];
@@ -77,7 +88,7 @@ impl Loop for Values<'_> {
         }
         for j in whole..width {
             let v = &self.v[j * d..(j + 1) * d];
-            for (out, scores) in self.out.chunks_exact_mut(d).zip(self.scores.chunks_exact(width)) {
+            for (out, scores) in self.out.chunks_exact_mut(d).zip(self.scores.chunks(self.stride)) {
                 for i in 0..d {
                     out[i] += scores[j] * v[i];
                 }

@@ -3,10 +3,10 @@
 //!
 //! [`flash`]: super::flash
 
+use super::few;
 use super::flash::{Buffer, flash_telling};
 use super::flash_loops::Scores;
 use super::math::{View, exp, matmul};
-use super::wide::wide;
 use super::{Heads, WORTH_SHARING};
 use rayon::prelude::*;
 
@@ -46,7 +46,8 @@ fn add(q: &[f32], buffer: &Buffer, heads: Heads, softmax: &[[f32; 2]], head: usi
     let (dim, groups, width) = (heads.dim, heads.query / heads.key, shares.len());
     let n = softmax.len() / heads.query;
     let at = (head * buffer.capacity + first) * dim;
-    let k = &buffer.k[at..at + width * dim];
+    let mut wide_keys = Vec::new();
+    let k = buffer.k.f32(at..at + width * dim, &mut wide_keys);
     let per_block = (ROWS / groups).max(1);
     let (mut queries, mut scores) = (Vec::new(), Vec::new());
     for start in (0..n).step_by(per_block) {
@@ -59,8 +60,13 @@ fn add(q: &[f32], buffer: &Buffer, heads: Heads, softmax: &[[f32; 2]], head: usi
         let rows = block.len() * groups;
         scores.resize(rows * width, 0.0);
         if rows <= FEW {
-            let (q, scores) = (&queries[..], &mut scores[..]);
-            wide(Scores { q, k, dim, scores });
+            few::scores(Scores {
+                q: &queries,
+                k,
+                dim,
+                scores: &mut scores,
+                stride: width,
+            });
         } else {
             let views = [View::rows(0, width), View::rows(0, dim), View::rows(0, dim).t()];
             matmul(

@@ -10,7 +10,7 @@ use folio_engine::config::Config;
 use serde::{Deserialize, Serialize};
 
 use super::Args;
-use crate::model::{self, Device, Wish};
+use crate::model::{self, Device, Kv, Wish};
 use crate::output;
 
 /// One run; JSON on stdout.
@@ -22,6 +22,8 @@ pub(crate) struct Measurement {
     decode_tokens: usize,
     #[arg(value_enum)]
     device: Device,
+    #[arg(long, value_enum, default_value = "f32")]
+    kv: Kv,
 }
 
 /// What one run gave, and on which device.
@@ -41,6 +43,7 @@ impl Measurement {
         let wish = Wish {
             // Pages that are computed beside the open chunk take rows, too.
             slots: (self.prompt_tokens + self.decode_tokens + 1).min(config.text.max_position_embeddings),
+            kv: self.kv,
             ..Wish::default()
         };
         let mut runner = model::open_runner(&self.model, &config, self.device, true, wish)?;
