@@ -7,7 +7,8 @@
 llama.cpp runs that file in full context; folio runs random weights of the shape smollm2-135m-folded (the same backbone with
 a page encoder), quantised by `folio convert`, folded; with --full also the very same file in full context. Random weights
 cost what trained ones cost. Every run is a process of its own; runs of a length follow each other in turns (A B A B), and the
-table has their medians. All programs take --threads threads and keep keys and values as f16 (--kv for folio's).
+table has their medians; beside ratios by the clock stand those of CPU seconds, which other work on the machine disturbs less (with
+more threads than free cores llama.cpp's wait for each other and count that; with --threads 1 nobody waits). All programs take --threads threads and keep keys and values as f16 (--kv for folio's).
 """
 
 import argparse
@@ -24,6 +25,7 @@ import time
 
 from llama_c import Llama
 
+KEYS = ("first_token_s", "first_token_cpu_s", "decode_tokens_per_s", "decode_cpu_s_per_token", "kv_bytes", "peak_bytes")
 WORDS = "the sea was calm and a small boat went out past the old harbour wall to where birds turned over bright water "
 
 
@@ -82,8 +84,9 @@ def of_folded(args, model, prompt):
     out, cpu, peak = run([args.folio, "bench", "measure", model, "folded", prompt, args.decode, "cpu", "--kv", args.kv],
                          args.threads)
     found = json.loads(out)
-    return {key: found[key] for key in ("first_token_s", "decode_tokens_per_s", "kv_bytes", "weight_bytes",
-                                        "decode_folds", "prompt_slots")} | {"process_cpu_s": cpu, "peak_bytes": peak}
+    return {key: found[key] for key in ("first_token_s", "first_token_cpu_s", "decode_tokens_per_s", "kv_bytes",
+                                        "weight_bytes", "decode_folds", "prompt_slots")} | {
+        "decode_cpu_s_per_token": found["decode_cpu_s"] / args.decode, "process_cpu_s": cpu, "peak_bytes": peak}
 
 
 def of_full(args, prompt, folder):
@@ -123,22 +126,24 @@ def median(runs, key):
 
 
 def table(runs):
-    print("\n| prompt | program | first token, s | sooner | tokens/s after it | times | KV, MB | share | peak, MB |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("\n| prompt | program | first token, s | sooner | by CPU | tokens/s after it | times | by CPU | KV, MB | share | peak, MB |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     rows = []
     for prompt in sorted({r["prompt"] for r in runs}):
         here = [r for r in runs if r["prompt"] == prompt]
         theirs = [r for r in here if r["program"] == "llama.cpp"]
-        base = {key: median(theirs, key) for key in ("first_token_s", "decode_tokens_per_s", "kv_bytes")}
+        base = {key: median(theirs, key) for key in KEYS}
         for program in dict.fromkeys(r["program"] for r in here):
             of = [r for r in here if r["program"] == program]
-            row = {key: median(of, key) for key in ("first_token_s", "decode_tokens_per_s", "kv_bytes", "peak_bytes")}
+            row = {key: median(of, key) for key in KEYS}
             ratios = [base["first_token_s"] / row["first_token_s"], row["decode_tokens_per_s"] / base["decode_tokens_per_s"],
                       row["kv_bytes"] / base["kv_bytes"]]
+            cpu = [base[key] / row[key] if row[key] else None for key in ("first_token_cpu_s", "decode_cpu_s_per_token")]
             rows.append({"prompt": prompt, "program": program, "rounds": len(of), "medians": row,
-                         "ratios": dict(zip(["sooner", "decode", "kv"], ratios))})
-            print(f"| {prompt} | {program} | {row['first_token_s']:.2f} | {ratios[0]:.1f} | {row['decode_tokens_per_s']:.1f} "
-                  f"| {ratios[1]:.2f} | {row['kv_bytes'] / 1e6:.1f} | {ratios[2]:.0%} | {row['peak_bytes'] / 1e6:.0f} |")
+                         "ratios": dict(zip(["sooner", "decode", "kv", "sooner_cpu", "decode_cpu"], ratios + cpu))})
+            cpu_words = ["–" if x is None else f"{x:.2f}" for x in cpu]
+            print(f"| {prompt} | {program} | {row['first_token_s']:.2f} | {ratios[0]:.1f} | {cpu_words[0]} "
+                  f"| {row['decode_tokens_per_s']:.1f} | {ratios[1]:.2f} | {cpu_words[1]} | {row['kv_bytes'] / 1e6:.1f} | {ratios[2]:.0%} | {row['peak_bytes'] / 1e6:.0f} |")
     return rows
 
 

@@ -1,5 +1,6 @@
 //! A long prompt: time to the first token, then decoding, folded or full.
 
+use crate::cpu_time;
 use crate::material::{Material, chunks};
 use anyhow::{Context, Result};
 use folio_engine::runner::{Logits, Runner, Want};
@@ -27,6 +28,8 @@ pub struct PromptRun {
     pub context: Mode,
     /// Seconds from the prompt's ids to the logits of the first new token: rendering, encoding and prefill.
     pub first_token_s: f64,
+    /// CPU seconds of the process, all threads, in that time; `None` where the system does not tell.
+    pub first_token_cpu_s: Option<f64>,
     /// Slots held then.
     pub prompt_slots: usize,
     /// Seconds spent drawing the prompt's pages.
@@ -37,6 +40,8 @@ pub struct PromptRun {
     pub decoded_tokens: usize,
     /// Tokens a second over all of them, folds included.
     pub decode_tokens_per_s: f64,
+    /// CPU seconds of the process for all of them.
+    pub decode_cpu_s: Option<f64>,
     /// Seconds of decoding that went into folds.
     pub decode_folds_s: f64,
     /// Folds while decoding.
@@ -72,7 +77,7 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
     let ids = material.ids(prompt_tokens);
     let mut bill = Bill::new(runner);
     let (mut render_s, mut encode_s) = (0.0, 0.0);
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu_time::seconds());
     let mut logits = match mode {
         Mode::Full => {
             // Finished text joins the memory chunk by chunk, so that the open chunk's buffer stays small.
@@ -118,12 +123,13 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
         }
     };
     let first_token_s = start.elapsed().as_secs_f64();
+    let first_token_cpu_s = since(cpu);
     let prompt_slots = runner.context().slots();
     let (first, first_flops) = (bill, runner.flops());
 
     let mut bill = Bill::new(runner);
     let (mut decode_folds_s, mut decode_folds) = (0.0, 0);
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu_time::seconds());
     for _ in 0..decode_tokens {
         let id = argmax(logits.last())?;
         bill.text(runner, 1, true);
@@ -147,11 +153,13 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
     Ok(PromptRun {
         context: mode,
         first_token_s,
+        first_token_cpu_s,
         prompt_slots,
         render_s,
         encode_s,
         decoded_tokens: decode_tokens,
         decode_tokens_per_s: decode_tokens as f64 / decode_s,
+        decode_cpu_s: since(cpu),
         decode_folds_s,
         decode_folds,
         first_token_flops: first.counted(first_flops),
@@ -200,6 +208,11 @@ impl Bill {
     fn counted(&self, now: Option<u64>) -> Option<u64> {
         Some(now? - self.before?)
     }
+}
+
+/// CPU seconds since `before`.
+fn since(before: Option<f64>) -> Option<f64> {
+    Some(cpu_time::seconds()? - before?)
 }
 
 /// Touches every weight and starts the thread pool, then forgets.

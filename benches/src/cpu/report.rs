@@ -177,6 +177,8 @@ mod tests {
             device_bytes: None,
             context,
             first_token_s,
+            first_token_cpu_s: None,
+            decode_cpu_s: None,
             prompt_slots: 1,
             render_s: 0.0,
             encode_s: 0.0,
