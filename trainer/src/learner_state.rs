@@ -8,7 +8,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 use folio_engine::checkpoint::{self, Checkpoint, Dtype, TensorSpec};
 use folio_engine::config::Config;
-use folio_engine::model::{Vist2, visit_params};
+use folio_engine::model::{Fused, Vist2, visit_params};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -81,7 +81,7 @@ pub fn save_model<B: Backend>(model: &Vist2<B>, dir: &Path, dtype: Dtype) -> Res
 ///
 /// # Errors
 /// Whatever is wrong with the checkpoint.
-pub fn load_model<B: Backend>(config: &Config, from: Option<&Path>, seed: u64, device: &B::Device) -> Result<Vist2<B>> {
+pub fn load_model<B: Fused>(config: &Config, from: Option<&Path>, seed: u64, device: &B::Device) -> Result<Vist2<B>> {
     match from {
         Some(dir) => {
             let checkpoint = Checkpoint::open(dir)?;
