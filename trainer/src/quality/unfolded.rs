@@ -7,7 +7,6 @@ use super::texts::Texts;
 use super::{Options, Watch};
 use crate::Result;
 use folio_engine::Wait;
-use folio_engine::runner::Want;
 use folio_engine::session::{most_asked, reread};
 use folio_engine::text::Chunk;
 use std::ops::Range;
