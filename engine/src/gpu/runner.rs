@@ -339,6 +339,11 @@ impl<M: Machine> Runner for GpuRunner<M> {
             let done = self.extend(ids, want).await;
             self.watching = watching;
             if done.is_ok() {
+                // Waited for, once a chunk, so that the statistics can tell what it takes.
+                if let Err(error) = self.settle().await {
+                    self.context.drop_open();
+                    return Err(error);
+                }
                 // What was run stands where the open chunk begins: now it is told apart from it.
                 self.context.drop_open();
                 self.context.unfold(ids.len());
