@@ -131,7 +131,12 @@ fn another_number_of_processes_goes_on_at_the_exact_sample() {
 
 /// The process of `rank` that `mpirun` started.
 fn process(mpirun: &Child, rank: &str) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", mpirun.id())).ok()?;
+    // Whichever of its threads did.
+    let threads = std::fs::read_dir(format!("/proc/{}/task", mpirun.id())).ok()?;
+    let children: Vec<String> = threads
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .collect();
+    let children = children.join(" ");
     let wanted = format!("OMPI_COMM_WORLD_RANK={rank}");
     children.split_whitespace().find_map(|pid| {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
