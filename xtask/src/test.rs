@@ -32,13 +32,12 @@ pub(crate) struct Args {
 /// The test binary whose tests run on every adapter.
 const GPU_SUITE: &str = "gpu_parity";
 
-/// Runs the tests, the GPU tests once more on SwiftShader, those of the page in a browser, those of the trainer's features, and
-/// prints their number last, `N passed, N failed`, alone on a line.
+/// Runs the tests, the GPU tests once more on SwiftShader, those of the page in a browser, and prints their number last, `N passed, N failed`, alone on a line.
 ///
 /// # Errors
 /// A tool is missing, something does not build, a test fails, no test ran at all, or a GPU test did not run on an adapter.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    tools::ensure(args.install)?;
+    tools::ensure(args.install, args.trainer_features)?;
     let notes = std::env::temp_dir().join(format!("folio-gpu-tests-{}.txt", std::process::id()));
     let mut counts = TestCounts::default();
     let outcome = run_all(args, &notes, &mut counts);
@@ -88,7 +87,7 @@ fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
             "note: {} is not installed, FOLIO_ALLOW_NO_GPU=1: the GPU tests run without it",
             driver.name
         );
-        return first.and(trainer_features::run(counts));
+        return first;
     };
     let mut command = cargo_test();
     command.args(["--workspace", "--test", GPU_SUITE, "--test", "gpu"]);
@@ -96,8 +95,7 @@ fn run_all(args: &Args, notes: &Path, counts: &mut TestCounts) -> Result<()> {
     eprintln!("the GPU tests once more, on {}:", driver.name);
     let second = counted(&mut command, counts);
     let third = browser::run(counts);
-    let fourth = trainer_features::run(counts);
-    first.and(second).and(third).and(fourth)?;
+    first.and(second).and(third)?;
 
     let list = process::output(cargo_test().args(["--workspace", "--test", GPU_SUITE, "--", "--list"]))?;
     let tests = gpu_runs::listed(&String::from_utf8_lossy(&list));

@@ -140,12 +140,13 @@ pub(crate) fn has(program: &str) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// Checks for everything that tests need; with `install`, installs what is missing (Debian and Ubuntu).
+/// Checks for everything that tests need, those of the trainer's features only `with_mpi`; with `install`, installs what is missing (Debian and Ubuntu).
 ///
 /// # Errors
 /// A required tool is missing, or could not be installed.
-pub(crate) fn ensure(install: bool) -> Result<()> {
-    let mut missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !tool.present()).collect();
+pub(crate) fn ensure(install: bool, with_mpi: bool) -> Result<()> {
+    let wanted = |tool: &&Tool| with_mpi || !matches!(tool.probe, Probe::Mpi(_));
+    let mut missing: Vec<&Tool> = TOOLS.iter().filter(wanted).filter(|tool| !tool.present()).collect();
     if install && !missing.is_empty() {
         apt_get(&["update", "--quiet"])?;
         for tool in &missing {
