@@ -64,7 +64,7 @@ def library():
 class Llama:
     """A model with one context of `slots` tokens."""
 
-    def __init__(self, path, slots, block=256, threads=None):
+    def __init__(self, path, slots, block=256, threads=None, flash=None):
         self.block = block
         self.lib = library()
         self.lib.llama_backend_init()
@@ -79,6 +79,10 @@ class Llama:
             # n_threads and n_threads_batch; whose default tells that they are where they were.
             assert params.words[7] == params.words[8] == 4, "another version of llama.cpp"
             params.words[7] = params.words[8] = threads
+        if flash is not None:
+            # flash_attn_type, by default -1: automatic, which is on.
+            assert params.words[13] == 2**32 - 1, "another version of llama.cpp"
+            params.words[13] = int(flash)
         self.context = self.lib.llama_init_from_model(model, params)
         assert self.context, "llama.cpp cannot make a context"
         self.vocab = self.lib.llama_model_get_vocab(model)

@@ -40,9 +40,10 @@ def peak_bytes(usage):
     return usage.ru_maxrss * 1024
 
 
-def llama_child(path, prompt, decode, threads):
+def llama_child(path, prompt, decode, threads, flash):
     """One run of llama.cpp in this process."""
-    llama = Llama(path, prompt + decode + 1, block=512, threads=threads)
+    flash = {"auto": None, "on": True, "off": False}[flash]
+    llama = Llama(path, prompt + decode + 1, block=512, threads=threads, flash=flash)
     ids = llama.tokenize(WORDS * (prompt // 10))[:prompt]
     assert len(ids) == prompt
     llama.run(ids[:64], 0)
@@ -76,7 +77,7 @@ def run(arguments, threads):
 
 def of_llama(args, prompt):
     out, _, _ = run([sys.executable, __file__, "--child", "--gguf", args.gguf, "--prompt", prompt,
-                     "--decode", args.decode, "--threads", args.threads], args.threads)
+                     "--decode", args.decode, "--threads", args.threads, "--flash", args.flash], args.threads)
     return json.loads(out)
 
 
@@ -158,6 +159,7 @@ def main():
     parser.add_argument("--decode", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--flash", default="auto", choices=["auto", "on", "off"], help="llama.cpp's kernel for attention")
     parser.add_argument("--full", action="store_true", help="also the same GGUF file in folio, full context")
     parser.add_argument("--work-dir", type=pathlib.Path, default=None, help="keeps the quantised models")
     parser.add_argument("--out", type=pathlib.Path, default=None, help="every run, and the medians, as JSON")
@@ -165,7 +167,7 @@ def main():
     args = parser.parse_args()
     args.gguf = args.gguf or default_model()
     if args.child:
-        llama_child(args.gguf, args.prompt[0], args.decode, args.threads)
+        llama_child(args.gguf, args.prompt[0], args.decode, args.threads, args.flash)
         return
     if args.folio is None:
         sys.exit("give --folio, the program to measure")
@@ -188,7 +190,7 @@ def main():
     rows = table(runs)
     if args.out:
         args.out.write_text(json.dumps({"runs": runs, "rows": rows, "threads": args.threads, "decode": args.decode,
-                                        "kv": args.kv, "gguf": args.gguf.name}, indent=1))
+                                        "kv": args.kv, "flash": args.flash, "gguf": args.gguf.name}, indent=1))
 
 
 if __name__ == "__main__":

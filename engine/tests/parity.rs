@@ -411,5 +411,7 @@ fn keys_and_values_of_16_bits() {
         runner.extend(&[1, 2, 3], Want::Nothing).wait().unwrap();
         runner.keep_open();
     }
-    say_the_same(wide.as_mut(), narrow.as_mut(), 2e-3);
+    // Weights six times as large as at initialisation make more of the rounding; a row or position that is wrong moves
+    // logits by a tenth of the largest and more.
+    say_the_same(wide.as_mut(), narrow.as_mut(), 1e-2);
 }

@@ -107,6 +107,8 @@ for (const tokens of args.tokens.split(",").map(Number)) {
 }
 server.close();
 
+/** A figure, or a dash where there is none. */
+const figure = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 console.log("| prompt | program | first token, s | folio is sooner by | tokens/s | folio is faster by | KV, MB | folio's share |\n|---|---|---|---|---|---|---|---|");
 for (const tokens of new Set(runs.map((r) => r.tokens))) {
@@ -118,7 +120,7 @@ for (const tokens of new Set(runs.map((r) => r.tokens))) {
       const why = runs.find((r) => r.tokens === tokens && r.program === name)?.error ?? "no tokens";
       console.log(`| ${tokens} | ${name} | ${why} | | | | | |`);
     } else {
-      console.log(`| ${tokens} | ${name} | ${f.toFixed(1)} | ${(f / first).toFixed(1)} | ${s.toFixed(2)} | ${(speed / s).toFixed(1)} | ${(b / 1e6).toFixed(1)} | ${((100 * bytes) / b).toFixed(0)}% |`);
+      console.log(`| ${tokens} | ${name} | ${figure(f, 1)} | ${figure(f / first, 1)} | ${figure(s, 2)} | ${figure(speed / s, 1)} | ${figure(b / 1e6, 1)} | ${figure((100 * bytes) / b, 0)}% |`);
     }
   }
 }
