@@ -1,5 +1,7 @@
 //! What pages were asked for, against a softmax over the runner's keys that is computed here.
 
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::Wait;
 use crate::model::decoder::Qkv;
@@ -67,8 +69,8 @@ fn asked(runner: &BurnRunner<Flex>, ids: &[u32]) -> Vec<f64> {
                     let total: f64 = (0..seen).map(score).sum();
                     for slot in 0..seen {
                         let weight = score(slot) / total;
-                        if slot < p {
-                            slots[slot] += weight;
+                        if let Some(sum) = slots.get_mut(slot) {
+                            *sum += weight;
                         }
                         let (_, v, at) = key(slot);
                         for d in 0..dim {
