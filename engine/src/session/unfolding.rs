@@ -103,8 +103,8 @@ impl Driver {
         reread(&self.unfolding.pages, chosen, self.cursor, tail)
     }
 
-    /// Carries out [`Op::Unfold`].
-    pub(super) async fn read_again(&mut self, chosen: &[usize], want: Want, run: bool) -> Result<Event> {
+    /// Carries out [`Op::Unfold`]. What a replay need not run is no event: its text is folded by then.
+    pub(super) async fn read_again(&mut self, chosen: &[usize], want: Want, run: bool) -> Result<Option<Event>> {
         let stretches = self.reread(chosen);
         let ids: Vec<u32> = stretches.into_iter().flat_map(|at| &self.tokens[at]).copied().collect();
         if run {
@@ -122,11 +122,11 @@ impl Driver {
         done.pages_read += chosen.len();
         done.tokens_read += ids.len();
         done.slots_peak = done.slots_peak.max(ids.len());
-        Ok(Event::Unfolded {
+        Ok(run.then(|| Event::Unfolded {
             pages: chosen.to_vec(),
             tokens: ids.len(),
             context_slots: slots,
-        })
+        }))
     }
 
     /// Takes what was read again away from in front of the open chunk, which is to stay: its own tokens are run anew, at the
