@@ -103,8 +103,8 @@ impl Driver {
         reread(&self.unfolding.pages, chosen, self.cursor, tail)
     }
 
-    /// Carries out [`Op::Unfold`]. What a replay need not run is no event: its text is folded by then.
-    pub(super) async fn read_again(&mut self, chosen: &[usize], want: Want, run: bool) -> Result<Option<Event>> {
+    /// Carries out [`Op::Unfold`].
+    pub(super) async fn read_again(&mut self, chosen: &[usize], want: Want, run: bool) -> Result<Event> {
         let stretches = self.reread(chosen);
         let ids: Vec<u32> = stretches.into_iter().flat_map(|at| &self.tokens[at]).copied().collect();
         if run {
@@ -115,18 +115,24 @@ impl Driver {
             }
             self.unfolding.done.seconds += watch.seconds();
         }
-        let slots = self.runner.context().slots();
+        // A replay does not run what is folded by then: the runner never holds it.
+        let held = self.runner.context();
+        let slots = if run {
+            held.slots()
+        } else {
+            held.memory_slots() + ids.len()
+        };
         self.peak_slots = self.peak_slots.max(slots);
         let done = &mut self.unfolding.done;
         done.times += 1;
         done.pages_read += chosen.len();
         done.tokens_read += ids.len();
         done.slots_peak = done.slots_peak.max(ids.len());
-        Ok(run.then(|| Event::Unfolded {
+        Ok(Event::Unfolded {
             pages: chosen.to_vec(),
             tokens: ids.len(),
             context_slots: slots,
-        }))
+        })
     }
 
     /// Takes what was read again away from in front of the open chunk, which is to stay: its own tokens are run anew, at the
