@@ -61,6 +61,11 @@ fn main() {
         (SampleKind::Ocr, 8, 2),
         (SampleKind::Olm, 4, 5),
         (SampleKind::Olm, 2, 16),
+        // Attention costs O(K² + K·P) a chunk: what grows with the number of chunks is only the K·P of their memory.
+        (SampleKind::Olm, 1, 16),
+        (SampleKind::Olm, 1, 32),
+        (SampleKind::Olm, 1, 64),
+        (SampleKind::Olm, 1, 120),
     ] {
         let batch: Vec<Sample> = (0..documents).map(|_| sample(&config, kind, chunks)).collect();
         let mut times: Vec<f64> = (0..STEPS)
@@ -154,6 +159,7 @@ fn sample(config: &Config, kind: SampleKind, chunks: usize) -> Sample {
         patch_tokens: vec![vec![7, 9, 11]; slots],
         form: Form::Page,
         learn: true,
+        given: 0,
     };
     Sample {
         kind,

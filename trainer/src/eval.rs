@@ -255,6 +255,7 @@ mod tests {
             patch_tokens: Vec::new(),
             form: Form::Page,
             learn: true,
+            given: 0,
         };
         let mut sample = Sample {
             kind: SampleKind::Ocr,

@@ -29,7 +29,7 @@ pub fn forward_flops(sample: &Sample, config: &Config) -> f64 {
             continue;
         }
         if chunk.learn && chunk.form.has_text() {
-            flops += n as f64 * head(text);
+            flops += chunk.own() as f64 * head(text);
         }
         let read = |memory: usize| decode_tokens(text, memory, n);
         match chunk.form {
@@ -73,6 +73,7 @@ mod tests {
             patch_tokens: Vec::new(),
             form: Form::Page,
             learn: true,
+            given: 0,
         };
         Sample {
             kind,

@@ -82,9 +82,11 @@ impl<'s> Places<'s> {
                 folded_before: false,
             };
         };
-        let folded_before = follows_fold(sample, i);
+        let chunk = &sample.chunks[i];
+        // What is read again stands between fold and chunk.
+        let folded_before = chunk.given == 0 && follows_fold(sample, i);
         Place {
-            learn: sample.chunks[i].learn,
+            learn: chunk.learn && target.offset >= chunk.given,
             after_fold: folded_before && target.offset == 0,
             folded_before,
         }
@@ -122,6 +124,7 @@ mod tests {
             patch_tokens: Vec::new(),
             form,
             learn,
+            given: 0,
         };
         let chunks = vec![
             chunk(Form::Raw, false, 3),

@@ -53,6 +53,7 @@ mod tests {
                 patch_tokens: Vec::new(),
                 form: Form::Page,
                 learn: true,
+                given: 0,
             }],
         }
     }

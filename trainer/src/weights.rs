@@ -32,8 +32,8 @@ impl Totals {
         for sample in samples {
             for (i, chunk) in sample.chunks.iter().enumerate() {
                 if chunk.learn && chunk.form.has_text() {
-                    let after_fold = follows_fold(sample, i) && !chunk.ids.is_empty();
-                    text += chunk.ids.len() as f64 + if after_fold { first_weight - 1.0 } else { 0.0 };
+                    let after_fold = chunk.given == 0 && follows_fold(sample, i) && !chunk.ids.is_empty();
+                    text += chunk.own() as f64 + if after_fold { first_weight - 1.0 } else { 0.0 };
                 }
                 if chunk.form.has_page() {
                     slots += chunk.slots as f64;
@@ -81,6 +81,7 @@ mod tests {
                         patch_tokens: Vec::new(),
                         form: Form::Page,
                         learn: true,
+                        given: 0,
                     })
                     .collect(),
             }

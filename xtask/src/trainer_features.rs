@@ -38,6 +38,8 @@ pub(crate) fn run(counts: &mut TestCounts) -> Result<()> {
 fn cargo_test(features: &str) -> Command {
     let mut command = process::cargo(&["test", "--profile", "quick", "--no-fail-fast", "-p", "folio-trainer"]);
     command.args(["--features", features]).stdin(Stdio::null());
+    // burn tries every kernel that could do a thing, which takes minutes on a GPU in software.
+    command.env("CUBECL_AUTOTUNE_LEVEL", "minimal");
     // Vulkan's loader wants the folder, wherever it is.
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         command.env("XDG_RUNTIME_DIR", std::env::temp_dir());

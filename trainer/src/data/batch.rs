@@ -84,6 +84,8 @@ pub struct SampleRequest {
     pub chunk_tokens: Option<usize>,
     /// Whether the window's words are put in random order, so that nothing but its pages tells what it says.
     pub shuffled: bool,
+    /// Whether the last chunk of an `olm` sample follows an earlier page's text, read again.
+    pub unfolded: bool,
     /// Layout.
     pub kind: SampleKind,
 }
@@ -119,9 +121,9 @@ impl Sample {
         self
     }
 
-    /// Text tokens of all chunks.
+    /// Text tokens of all chunks; those read again do not count twice.
     pub fn tokens(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.ids.len()).sum()
+        self.chunks.iter().map(ChunkSample::own).sum()
     }
 }
 
@@ -144,4 +146,14 @@ pub struct ChunkSample {
     pub form: Form,
     /// Whether its text is predicted.
     pub learn: bool,
+    /// Tokens at the start of `ids` that are given, not predicted: text of before that is read again (unfolding), which the
+    /// page does not show.
+    pub given: usize,
+}
+
+impl ChunkSample {
+    /// Tokens that are its own.
+    pub fn own(&self) -> usize {
+        self.ids.len() - self.given
+    }
 }

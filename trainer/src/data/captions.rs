@@ -107,6 +107,7 @@ impl Captions {
             patch_tokens: Vec::new(),
             form: Form::PageText,
             learn: true,
+            given: 0,
         };
         let sample = Sample {
             kind: request.kind,

@@ -229,6 +229,7 @@ fn raw(ids: Vec<u32>) -> ChunkSample {
         patch_tokens: Vec::new(),
         form: Form::Raw,
         learn: false,
+        given: 0,
     }
 }
 

@@ -63,6 +63,7 @@ impl Drawer {
             patch_tokens,
             form: Form::Page,
             learn: true,
+            given: 0,
         }
     }
 }

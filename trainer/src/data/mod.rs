@@ -17,6 +17,7 @@ mod reader;
 mod rng;
 mod sets;
 mod stream;
+mod unfolded;
 
 pub use batch::{ChunkSample, Form, Sample, SampleKind, SampleRequest};
 pub use captions::Captions;

@@ -34,6 +34,12 @@ impl Windows {
         &self.corpus
     }
 
+    /// What draws the pages.
+    #[cfg(test)]
+    pub(super) fn drawer(&self) -> &Drawer {
+        &self.drawer
+    }
+
     /// A window at a random place: documents by their length, starts evenly over the document.
     pub fn sample(&self, request: &SampleRequest) -> Sample {
         let mut rng = Rng::new(&[self.seed, request.index]);

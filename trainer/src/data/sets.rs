@@ -87,9 +87,14 @@ impl DataSets {
     /// # Panics
     /// If there is no such set: the plan and the sets are of the same recipe.
     pub fn sample(&self, request: &SampleRequest) -> Result<Sample> {
-        match &self.0[request.set] {
-            DataSet::Text(windows) => Ok(windows.remembering(request, self.1)),
-            set => Ok(set.sample(request)?.remembering(self.1)),
-        }
+        let sample = match &self.0[request.set] {
+            DataSet::Text(windows) => windows.remembering(request, self.1),
+            set => set.sample(request)?.remembering(self.1),
+        };
+        Ok(if request.unfolded && self.1 == Memory::Vision {
+            sample.unfolded()
+        } else {
+            sample
+        })
     }
 }

@@ -143,6 +143,11 @@ impl StageRecipe {
             "belong to stages on documents",
         )?;
         rule(
+            self.kind == SampleKind::Olm || self.unfolded_share == 0.0,
+            "unfolded_share",
+            "belongs to olm stages",
+        )?;
+        rule(
             windows || self.curriculum.is_empty(),
             "curriculum",
             "belongs to stages on documents",
@@ -177,6 +182,7 @@ impl StageRecipe {
         let first = self.first_weight > 0.0 && self.first_weight.is_finite();
         rule(first, "first_weight", "must be above 0")?;
         rule(share(self.shuffled_share), "shuffled_share", "must be between 0 and 1")?;
+        rule(share(self.unfolded_share), "unfolded_share", "must be between 0 and 1")?;
         rule(share(self.ocr_share), "ocr_share", "must be between 0 and 1")?;
         let mixes = self.kind == SampleKind::Olm || self.ocr_share == 0.0;
         rule(mixes, "ocr_share", "belongs to olm stages only")?;

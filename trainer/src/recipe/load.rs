@@ -176,6 +176,11 @@ curriculum = [{ until_step = 5, chunks = 1 }]
             "chunks = 2\nshuffled_share = 2.0\n",
             "stage 1: shuffled_share",
         );
+        named(
+            "chunks = 2\n",
+            "chunks = 2\nunfolded_share = 0.5\n",
+            "stage 1: unfolded_share",
+        );
         named("ocr_share = 0.3", "first_weight = 0.0", "stage 2: first_weight");
         named(
             "lr = { embedding = 1e-3, language_model = 1e-3 }",

@@ -178,6 +178,10 @@ pub struct StageRecipe {
     /// Share of samples whose words are in random order, 0 to 1: such text can only be read, not guessed.
     #[serde(default)]
     pub shuffled_share: f64,
+    /// Share of samples, 0 to 1, whose last chunk follows the text of an earlier page, as `--unfold 1` reads it again: the page
+    /// that has most in common with the chunk. `olm` stages only; controls leave it out.
+    #[serde(default)]
+    pub unfolded_share: f64,
     /// Weight of the first token after a fold, which the last visual token predicts, against 1 for all other tokens.
     #[serde(default = "default::first_weight")]
     pub first_weight: f64,

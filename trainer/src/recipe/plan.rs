@@ -179,6 +179,8 @@ impl Plan {
                 max_tokens: stage.max_tokens,
                 chunk_tokens,
                 shuffled: of_share(stage.shuffled_share, drawn + i),
+                // Drawn, not spread evenly: the same samples would always be those of `ocr_share`.
+                unfolded: Rng::new(&[self.seed, 0x756e_666f_6c64, first + i]).unit() < stage.unfolded_share,
                 kind: kind(stage, drawn + i),
             })
             .collect();
@@ -413,7 +415,7 @@ mod tests {
     fn short_chunks_and_shuffled_samples_are_drawn_as_asked() {
         let text = RECIPE.replace(
             "ocr_share = 0.3",
-            "chunk_tokens = [8, 12]\nshuffled_share = 0.25\nfirst_weight = 4.0",
+            "chunk_tokens = [8, 12]\nshuffled_share = 0.25\nunfolded_share = 0.5\nfirst_weight = 4.0",
         );
         let plan = Plan::new(&Recipe::parse(&text, "r.toml").unwrap(), 128);
         let steps: Vec<StepSpec> = (10..30)
@@ -424,6 +426,8 @@ mod tests {
         assert!((8..=12).all(|n| lengths.contains(&n)), "{lengths:?}");
         let shuffled = steps.iter().flat_map(|s| &s.requests).filter(|r| r.shuffled).count();
         assert_eq!(shuffled, 15);
+        let unfolded = steps.iter().flat_map(|s| &s.requests).filter(|r| r.unfolded).count();
+        assert!((15..=45).contains(&unfolded), "{unfolded} of 60");
         assert_eq!(steps[0].first_weight, 4.0);
         assert_eq!(
             plan.step(0, &Curriculum::default()).unwrap().requests[0].chunk_tokens,

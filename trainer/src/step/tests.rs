@@ -47,6 +47,7 @@ fn sample(config: &Config, kind: SampleKind, document: u64) -> Sample {
         patch_tokens: vec![vec![7, 9], vec![], vec![11]].into_iter().take(slots).collect(),
         form,
         learn,
+        given: 0,
     };
     let bare = |chunk: ChunkSample| ChunkSample {
         slots: 0,

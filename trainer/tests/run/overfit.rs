@@ -44,6 +44,7 @@ fn sample(config: &Config, kind: SampleKind, document: u64) -> Sample {
             patch_tokens: vec![Vec::new(); slots],
             form,
             learn,
+            given: 0,
         }
     };
     let chunks = match kind {

@@ -5,13 +5,15 @@ use super::super::corpus::{Corpus, Ids};
 use super::super::draw::Drawer;
 use super::super::tests_support::tokenizer;
 use super::*;
-use crate::layout::layout;
+use crate::layout::{Places, layout};
 use burn_flex::Flex;
+use folio_engine::Wait;
 use folio_engine::checkpoint::{init_tensor, tensors};
 use folio_engine::config::{Config, PageEncoder, preset};
 use folio_engine::context::Piece;
 use folio_engine::model::{BurnRunner, Packed, Vist2, named_params};
-use folio_engine::page::FontStack;
+use folio_engine::page::{FontStack, Tint};
+use folio_engine::runner::{Runner, Want};
 use folio_engine::session::{ScoreMode, score};
 use folio_engine::text::Tokenizer;
 use std::sync::Arc;
@@ -46,25 +48,26 @@ fn windows(config: &Config) -> (Windows, Tokenizer, Vec<u32>) {
     (Windows::new(corpus, drawer, 3).unwrap(), tokenizer, ids)
 }
 
+/// A model with weights larger than at the start, so that a wrong mask or position shows.
+fn grown(config: &Config) -> Vist2<Flex> {
+    Vist2::build(
+        config,
+        &mut |spec| {
+            let mut values = init_tensor(config, spec, 5);
+            if !spec.name.contains("norm") {
+                values.iter_mut().for_each(|v| *v *= 6.0);
+            }
+            Ok(values)
+        },
+        &Default::default(),
+    )
+    .unwrap()
+}
+
 #[test]
 fn training_and_scoring_agree_token_by_token_under_every_memory() {
     let mut config = tiny();
     let (windows, tokenizer, ids) = windows(&config);
-    let build = |config: &Config| {
-        Vist2::<Flex>::build(
-            config,
-            &mut |spec| {
-                let mut values = init_tensor(config, spec, 5);
-                // Larger than at the start, so that a wrong mask or position shows.
-                if !spec.name.contains("norm") {
-                    values.iter_mut().for_each(|v| *v *= 6.0);
-                }
-                Ok(values)
-            },
-            &Default::default(),
-        )
-        .unwrap()
-    };
     let request = SampleRequest {
         chunks: 7,
         ..SampleRequest::default()
@@ -87,7 +90,7 @@ fn training_and_scoring_agree_token_by_token_under_every_memory() {
             Memory::ConvPyramid => PageEncoder::ConvPyramid,
             _ => PageEncoder::Vision,
         };
-        let model = build(&config);
+        let model = grown(&config);
         let mut names: Vec<_> = named_params(&model).into_iter().map(|(spec, _)| spec).collect();
         let mut listed = tensors(&config);
         names.sort_by(|a, b| a.name.cmp(&b.name));
@@ -181,5 +184,54 @@ fn shuffled_pages_are_pages_of_another_window_under_the_own_text() {
             (&mixed.pages, mixed.slots, &mixed.cells),
             (&page.pages, page.slots, &page.cells)
         );
+    }
+}
+
+#[test]
+fn an_unfolding_sample_is_what_a_runner_that_unfolds_computes() {
+    let config = tiny();
+    let (windows, ..) = windows(&config);
+    let model = grown(&config);
+    let request = SampleRequest {
+        chunks: 4,
+        ..SampleRequest::default()
+    };
+    let plain = windows.at(&request, 0, 0);
+    let sample = plain.clone().unfolded();
+    let last = &sample.chunks[3];
+    assert!(last.given > 24, "a page and a tail behind it");
+    let patch = config.fold.as_ref().unwrap().vision.patch_len();
+    let packed = Packed::<Flex>::new(&[layout(&sample, &config)], false, (2, 1), patch, &Default::default());
+    let trained = model.nll(&model.forward(&packed), &packed.targets).into_data();
+    let trained = trained.as_slice::<f32>().unwrap();
+
+    let mut runner = BurnRunner::new(model, Default::default(), "cpu");
+    runner.extend(&[config.bos_token_id], Want::Nothing).wait().unwrap();
+    runner.keep_open();
+    for chunk in &plain.chunks[..3] {
+        runner.extend(&chunk.ids, Want::Nothing).wait().unwrap();
+        let page = windows.drawer().renderer().render(&chunk.text, Tint::White);
+        runner.fold(&[page], Want::Nothing).wait().unwrap();
+    }
+    let (given, own) = last.ids.split_at(last.given);
+    let mut logits = runner.unfold(given, Want::Last).wait().unwrap().data;
+    logits.extend(runner.extend(own, Want::All).wait().unwrap().data);
+    let vocab = config.text.vocab_size;
+    let nll = |row: &[f32], id: u32| {
+        let most = row.iter().copied().fold(f32::MIN, f32::max);
+        most + row.iter().map(|x| (x - most).exp()).sum::<f32>().ln() - row[id as usize]
+    };
+    let samples = [&sample];
+    let places = Places::new(&samples);
+    let learnt = packed
+        .targets
+        .iter()
+        .zip(trained)
+        .filter(|(target, _)| target.piece == 4 && places.of(target).learn);
+    let learnt: Vec<f32> = learnt.map(|(_, &nll)| nll).collect();
+    assert_eq!(learnt.len(), own.len());
+    for (i, (id, trained)) in own.iter().zip(&learnt).enumerate() {
+        let stepped = nll(&logits[i * vocab..(i + 1) * vocab], *id);
+        assert!((stepped - trained).abs() < 1e-4, "token {i}: {stepped} {trained}");
     }
 }
