@@ -22,7 +22,7 @@ def books(path):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--books", required=True)
-    p.add_argument("--least", type=int, default=2)
+    p.add_argument("--least", type=int, default=1)
     p.add_argument("--show", type=int, default=12, help="unknown words to show")
     p.add_argument("texts", nargs="+")
     a = p.parse_args()

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes text that can only be written on by looking back: books into which a key, or sentences of the same text, are put
-again and again. Usage: recall.py BOOKS.jsonl.zst OUT.jsonl [--documents N] [--seed S] [--near]; and random strings with
---random."""
+again and again. Usage: recall.py BOOKS.jsonl.zst OUT.jsonl [--documents N] [--seed S] [--near].
+--random: random strings instead. --facts: nothing but what must be looked up, of which all of a token's loss can be had back:
+half of the documents are words of a vocabulary of their own, the others lists of sentences like that of the key."""
 import argparse, json, math, random, subprocess, string
 
 def books(path):
@@ -33,6 +34,32 @@ def with_echoes(text, rng, farthest):
         out += "\n" + out[start:start + rng.randint(30, 160)] + "\n"
     return out
 
+NOUNS = ("key lamp door code name ring book gate coat road ship wall bell clock horse river field stone "
+         "candle letter garden window number answer").split()
+
+def letters(rng, n):
+    return "".join(rng.choice(string.ascii_lowercase) for _ in range(n))
+
+def own_words(rng, length):
+    """Text of a few random words: after a letter or two the rest of a word can be found on an earlier page."""
+    words = [letters(rng, rng.randint(3, 12)) for _ in range(int(math.exp(rng.uniform(math.log(6), math.log(60)))))]
+    out = ""
+    while len(out) < length:
+        out += rng.choice(words) + (". " if rng.random() < 0.1 else " ")
+    return out
+
+def facts(rng, length, text):
+    """"The key is …." for a few things, again and again, with stretches of a book between them."""
+    things = rng.sample(NOUNS, rng.randint(1, 8))
+    values = {thing: letters(rng, 12) for thing in things}
+    between, out, at = rng.choice([0, 0, 40, 120]), "", 0
+    while len(out) < length:
+        thing = rng.choice(things)
+        step = rng.randint(0, 2 * between)
+        out += text[at:at + step] + f"\nThe {thing} is {values[thing]}.\n"
+        at += step
+    return out
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("books"); p.add_argument("out")
@@ -40,6 +67,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--near", action="store_true", help="distances up to 600 characters, not 4,000")
     p.add_argument("--random", action="store_true", help="documents of random lower-case words instead")
+    p.add_argument("--facts", action="store_true", help="documents that must be looked up, instead")
     a = p.parse_args()
     rng = random.Random(a.seed)
     farthest = 600 if a.near else 4000
@@ -55,6 +83,12 @@ def main():
             text = rng.choice(texts)
             if len(text) < 12000: continue
             start = rng.randrange(len(text) - 10000)
+            if a.facts:
+                length = rng.randint(3000, 5000)
+                made_up = own_words(rng, length) if made % 2 else facts(rng, length, text[start:start + 8000])
+                f.write(json.dumps({"text": made_up}) + "\n")
+                made += 1
+                continue
             piece = text[start:start + rng.randint(5000, 9000)]
             make = with_keys if rng.random() < 0.5 else with_echoes
             f.write(json.dumps({"text": make(piece, rng, farthest)}) + "\n")
