@@ -29,6 +29,7 @@ const PLAN: StepPlan = StepPlan {
     cells_weight: 0.1,
     tokens_weight: 0.5,
     directions_weight: 0.0,
+    next_weight: 0.0,
     first_weight: 1.0,
     accumulate: 1,
     clip_norm: 1.0,

@@ -30,6 +30,7 @@ pub mod stats;
 pub mod step;
 pub mod team;
 pub mod tokenizer_train;
+mod visual_next;
 mod weights;
 
 pub use folio_engine::{Error, Result};

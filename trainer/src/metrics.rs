@@ -39,6 +39,9 @@ pub struct TrainLine {
     /// Loss of naming tokens by direction, per patch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directions_loss: Option<f64>,
+    /// NLL of the token that follows a visual token's stretch of text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_loss: Option<f64>,
     /// NLL of the first token after a fold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_loss: Option<f64>,

@@ -21,6 +21,8 @@ pub struct StepStats {
     pub tokens: Mean,
     /// Loss of naming tokens by direction (nats a patch).
     pub directions: Mean,
+    /// NLL of the token that follows a visual token's stretch of text.
+    pub next: Mean,
     /// NLL of the first token after a fold.
     pub first: Mean,
     /// RMS of the visual tokens over that of the token embedding.
@@ -52,6 +54,11 @@ impl Mean {
         self.add(other.sum, other.count);
     }
 
+    /// The sum of all values.
+    pub fn sum(&self) -> f64 {
+        self.sum
+    }
+
     /// The mean, or `None` when nothing was added.
     pub fn get(&self) -> Option<f64> {
         (self.count > 0.0).then(|| self.sum / self.count)
@@ -80,7 +87,7 @@ impl StepStats {
         }
     }
 
-    fn means(&mut self) -> [&mut Mean; 10] {
+    fn means(&mut self) -> [&mut Mean; 11] {
         [
             &mut self.olm,
             &mut self.ocr,
@@ -90,6 +97,7 @@ impl StepStats {
             &mut self.cells,
             &mut self.tokens,
             &mut self.directions,
+            &mut self.next,
             &mut self.first,
             &mut self.visual_scale,
         ]
@@ -120,6 +128,7 @@ impl StepStats {
         self.cells.merge(other.cells);
         self.tokens.merge(other.tokens);
         self.directions.merge(other.directions);
+        self.next.merge(other.next);
         self.first.merge(other.first);
         self.visual_scale.merge(other.visual_scale);
         self.text_tokens += other.text_tokens;

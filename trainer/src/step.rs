@@ -12,6 +12,7 @@ use crate::parameters::{Gradients, leaves, take_gradients};
 use crate::shares::shares;
 use crate::stats::StepStats;
 use crate::team::{Alone, Team, sum_gradients};
+use crate::visual_next::next_targets;
 use crate::weights::{Totals, weight};
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
@@ -35,6 +36,8 @@ pub struct StepPlan {
     pub tokens_weight: f64,
     /// Weight of the token-naming loss by angles.
     pub directions_weight: f64,
+    /// Weight of predicting on from every visual token of a folded page.
+    pub next_weight: f64,
     /// Weight of the first token after a fold; other tokens weigh 1.
     pub first_weight: f64,
     /// Batches that make up a step, taken one after another.
@@ -270,6 +273,22 @@ where
             }
             stats.text_tokens += n;
             add(ce.surrogate);
+            if plan.next_weight > 0.0 {
+                let targets = next_targets(&of_task, &packed);
+                if !targets.is_empty() {
+                    let weight = (plan.next_weight / totals.slots) as f32;
+                    let answers = Answers {
+                        rows: (0..targets.len()).collect(),
+                        classes: targets.iter().map(|t| t.id as usize).collect(),
+                        weights: vec![weight; targets.len()],
+                    };
+                    let (rows, dtype) = (hidden.predictors(&targets), compute.precision.dtype());
+                    let ce = linear_ce(rows, model.head(), &answers, false, dtype);
+                    let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
+                    stats.next.add(sum, targets.len() as f64);
+                    add(ce.surrogate);
+                }
+            }
         }
         if let Some(visual) = packed.compact_visual(hidden.visual.clone()) {
             let rows: usize = pages.iter().map(|p| p.slots).sum();

@@ -102,6 +102,7 @@ fn losses(line: &TrainLine) -> String {
         ("cells", line.cells_loss),
         ("tokens", line.tokens_loss),
         ("directions", line.directions_loss),
+        ("next", line.next_loss),
         ("scale", line.visual_scale),
     ];
     join(&named)

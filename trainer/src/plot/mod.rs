@@ -52,6 +52,7 @@ pub const PANELS: [Panel; 8] = [
             ("cells_loss", "cells"),
             ("tokens_loss", "tokens"),
             ("directions_loss", "directions"),
+            ("next_loss", "after a strip"),
         ],
     },
     Panel {

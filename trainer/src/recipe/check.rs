@@ -164,7 +164,9 @@ impl StageRecipe {
         let sum = lr.embedding + lr.language_model + lr.vision + lr.aligner;
         rule(sum > 0.0, "lr", "freezes every part: nothing would be learnt")?;
         rule(
-            weight(self.aux.cells) && weight(self.aux.tokens) && weight(self.aux.directions),
+            [self.aux.cells, self.aux.tokens, self.aux.directions, self.aux.next]
+                .into_iter()
+                .all(weight),
             "aux",
             "weights must be 0 or more",
         )?;

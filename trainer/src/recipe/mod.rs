@@ -229,6 +229,9 @@ pub struct AuxRecipe {
     pub tokens: f64,
     /// Naming the tokens that begin in a patch by the angle to their embeddings.
     pub directions: f64,
+    /// Predicting, from every visual token of a folded page, the token that follows its stretch of text; without it only a
+    /// page's last visual token predicts anything. `olm` and `sft` samples only.
+    pub next: f64,
 }
 
 /// `[eval]`

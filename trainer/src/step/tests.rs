@@ -80,7 +80,7 @@ fn sample(config: &Config, kind: SampleKind, document: u64) -> Sample {
     }
 }
 
-/// What is differentiated: text, cells, tokens by dot products.
+/// What is differentiated: text, cells, what follows a strip.
 fn step_plan() -> StepPlan {
     StepPlan {
         embedding_lr: 0.0,
@@ -90,6 +90,7 @@ fn step_plan() -> StepPlan {
         cells_weight: 0.7,
         tokens_weight: 0.0,
         directions_weight: 0.0,
+        next_weight: 0.6,
         first_weight: 1.0,
         accumulate: 1,
         clip_norm: 1.0,
@@ -129,7 +130,9 @@ fn share_by(
             mean.get().unwrap_or(0.0) * tokens as f64 / totals.text
         })
         .sum();
-    (text + plan.cells_weight * share.stats.cells.get().unwrap_or(0.0), share)
+    let next = plan.next_weight * share.stats.next.sum() / totals.slots;
+    let cells = plan.cells_weight * share.stats.cells.get().unwrap_or(0.0);
+    (text + next + cells, share)
 }
 
 fn values(t: &FlexTensor) -> Vec<f32> {
@@ -250,6 +253,7 @@ fn accumulated_batches_are_one_batch() {
             vision_lr: 1e-3,
             language_model_lr: 1e-3,
             directions_weight: 0.3,
+            next_weight: 0.0,
             ..step_plan()
         };
         let stats = learner.step(&samples, &plan);

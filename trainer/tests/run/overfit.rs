@@ -86,6 +86,7 @@ fn plan(kind: SampleKind) -> StepPlan {
         cells_weight: if kind == SampleKind::Read { 1.0 } else { 0.0 },
         tokens_weight: 0.0,
         directions_weight: 0.0,
+        next_weight: 0.0,
         first_weight: 1.0,
         accumulate: 1,
         clip_norm: 1.0,
