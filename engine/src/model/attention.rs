@@ -1,16 +1,21 @@
-//! Attention over a packed batch: memory to memory, and each chunk's text to memory and to itself.
+//! Attention over a packed batch: memory to memory, and each chunk's text to memory and to itself. By a kernel or by ranges;
+//! here in plain operations with masks, for what ranges cannot say (`visual_sees_text`).
 
 use super::decoder::Qkv;
 use super::fused::{Fused, unwrap, wrap};
 use super::packed::Packed;
+use super::ranged::ranged_attention;
 use burn::tensor::{Tensor, activation};
 
 /// Attention of every row of `packed`, `[D × S, heads × head_dim]`; text of other chunks is never computed.
 pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Tensor<B, 2> {
     let [rows, heads, head_dim] = qkv.q.dims();
     let Some(biases) = &packed.biases else {
+        if !B::PACKED_ATTENTION {
+            return ranged_attention(qkv, &packed.plan, packed.products);
+        }
         let [q, k, v] = [qkv.q, qkv.k, qkv.v].map(unwrap);
-        let out = B::packed_attention(&q, &k, &v, &packed.plan).expect("packed without biases for such a backend");
+        let out = B::packed_attention(&q, &k, &v, &packed.plan).expect("a kernel, as the backend says");
         return wrap::<B, 3>(out).reshape([rows, heads * head_dim]);
     };
     let kv_heads = qkv.k.dims()[1];

@@ -17,6 +17,7 @@ mod norm;
 mod packed;
 mod page_encoder;
 mod params;
+mod ranged;
 mod rope;
 mod runner;
 mod vision;

@@ -73,9 +73,9 @@ pub struct Packed<B: Backend> {
     pub(super) page_lengths: Arc<PageLengths>,
     /// Token ids of every page, where they are given.
     pub(super) page_ids: Vec<Vec<u32>>,
-    /// Who sees whom, for a kernel.
+    /// Who sees whom, but for `visual_sees_text`.
     pub(super) plan: Arc<AttentionPlan>,
-    /// Who sees whom, for plain tensor operations; `None` where the backend has a kernel that goes by the plan.
+    /// Who sees whom where the plan cannot say it, with `visual_sees_text`.
     pub(super) biases: Option<PackedBiases<B>>,
     /// What attention over the batch multiplies in, where the backend has no kernel for it.
     pub(super) products: FloatDType,
@@ -85,11 +85,11 @@ pub struct Packed<B: Backend> {
 /// Attention biases of a packed batch.
 #[derive(Debug, Clone)]
 pub(super) struct PackedBiases<B: Backend> {
-    /// Memory to memory, `[D, kv_heads, groups × M, M]`.
+    /// Memory to memory, `[D, kv_heads or 1, groups × M, M]`.
     pub(super) memory: Tensor<B, 4>,
-    /// Memory to open text, `[D, kv_heads, groups × M, n × K]` (`visual_sees_text`).
+    /// Memory to open text, `[D, kv_heads or 1, groups × M, n × K]`.
     pub(super) memory_to_open: Option<Tensor<B, 4>>,
-    /// Open text to memory and own chunk, `[D, kv_heads, n × groups × K, M + K]`.
+    /// Open text to memory and own chunk, `[D, kv_heads or 1, n × groups × K, M + K]`.
     pub(super) open: Option<Tensor<B, 4>>,
 }
 
@@ -195,7 +195,12 @@ impl<B: Fused> Packed<B> {
             memory,
             chunks,
             chunk_len,
-            heads,
+            // Where a broadcast addition costs nothing, one head's biases do for all.
+            heads: if B::PACKED_ATTENTION {
+                heads
+            } else {
+                (heads.0 / heads.1, 1)
+            },
         };
         Self {
             documents: documents.len(),
@@ -210,9 +215,9 @@ impl<B: Fused> Packed<B> {
             patches,
             page_lengths: Arc::new(lengths),
             page_ids,
-            biases: (visual_sees_text || !B::PACKED_ATTENTION).then(|| PackedBiases {
+            biases: visual_sees_text.then(|| PackedBiases {
                 memory: bias.memory(device),
-                memory_to_open: (visual_sees_text && chunks > 0).then(|| bias.memory_to_open(device)),
+                memory_to_open: (chunks > 0).then(|| bias.memory_to_open(device)),
                 open: (chunks > 0).then(|| bias.open(device)),
             }),
             plan: Arc::new(plan(&docs, memory, chunks, chunk_len)),

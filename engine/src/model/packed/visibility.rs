@@ -44,7 +44,7 @@ pub(super) fn plan(docs: &[Doc], memory: usize, chunks: usize, chunk_len: usize)
 /// Appends the row of one query: takes document, block and query.
 type Row<'a> = &'a dyn Fn(&Doc, usize, usize, &mut Vec<f32>);
 
-/// Attention biases from the layouts' visibility, repeated over heads: on the CPU a plain addition is several times
+/// Attention biases from the layouts' visibility, on the CPU repeated over heads: there a plain addition is several times
 /// cheaper than a broadcast one.
 pub(super) struct Biases<'a> {
     pub(super) docs: &'a [Doc],
