@@ -2,7 +2,7 @@
 // (SmolLM2-135M); ours folded. Every run is a browser of its own; programs take turns (A B A B); medians and ratios.
 //
 //   cargo xtask web                                   # web-demo/dist
-//   npm --prefix benches/peers/browser install
+//   npm --prefix benches/peers/browser install --ignore-scripts --no-package-lock
 //   node benches/peers/browser/bench.mjs --model DIR --gguf FILE --onnx DIR --tokens 2000,4000 --out browser.json
 //
 // --model: a folder of shape smollm2-135m-folded with a tokenizer.json (random weights will do; `folio bench headline --preset
