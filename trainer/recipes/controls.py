@@ -3,11 +3,12 @@
 
     python3 trainer/recipes/controls.py [--folio-train PATH] [--only NAME …] [--eval-only]
 
-Runs that are there go on (`--resume`). The report: runs/controls/report/eval.md.
+Runs that are there go on; one that has no checkpoint yet starts anew (`--resume` does both). `vision` is always among the runs, as the others
+are measured beside it. The report: runs/controls/report/eval.md.
 """
-import argparse, os, subprocess
+import argparse, os, subprocess, sys
 
-# Name, `memory`, `visual_sees_text`: (f) first, as the others are measured beside it.
+# Name, `memory`, `visual_sees_text`: the method first, as the others are measured beside it.
 CONTROLS = [
     ("vision", "vision", False),
     ("full", "full", False),
@@ -19,25 +20,43 @@ CONTROLS = [
     ("shuffled_pages", "shuffled_pages", False),
 ]
 
+# What is scored is no longer than what was trained on: 8 chunks of 128 tokens.
+EVAL = ["--tokens", "1024", "--folds", "4"]
+
+
+def replaced(text, old, new, times=1):
+    """`text` with `old` replaced, which must stand in it so many times."""
+    if text.count(old) != times:
+        sys.exit(f"controls.toml has `{old}` {text.count(old)} times, not {times}: change controls.py with it")
+    return text.replace(old, new)
+
+
+def of_control(recipe, name, memory, sees):
+    """The recipe of a control."""
+    text = replaced(recipe, 'memory = "vision"', f'memory = "{memory}"')
+    text = replaced(text, "visual_sees_text = false", f"visual_sees_text = {str(sees).lower()}")
+    text = replaced(text, 'out = "runs/controls/vision"', f'out = "runs/controls/{name}"')
+    if sees:
+        # A visual token would see the text that it is to predict, and copy it.
+        text = replaced(text, "next = 0.5", "next = 0.0", times=2)
+    return text
+
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--folio-train", default=os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release", "folio-train"))
-    p.add_argument("--only", nargs="*")
-    p.add_argument("--eval-only", action="store_true")
+    p.add_argument("--only", nargs="+", metavar="NAME", choices=[c[0] for c in CONTROLS], help="these controls, and vision")
+    p.add_argument("--eval-only", action="store_true", help="train nothing: measure the runs that are there")
     a = p.parse_args()
     recipe = open(os.path.join(os.path.dirname(__file__), "controls.toml")).read()
     os.makedirs("runs/controls", exist_ok=True)
-    wanted = [c for c in CONTROLS if not a.only or c[0] in a.only]
+    wanted = [c for c in CONTROLS if not a.only or c[0] == "vision" or c[0] in a.only]
     for name, memory, sees in [] if a.eval_only else wanted:
-        text = recipe.replace('memory = "vision"', f'memory = "{memory}"')
-        text = text.replace("visual_sees_text = false", f"visual_sees_text = {str(sees).lower()}")
-        text = text.replace('out = "runs/controls/vision"', f'out = "runs/controls/{name}"')
         path = f"runs/controls/{name}.toml"
-        open(path, "w").write(text)
-        resume = ["--resume"] if os.path.exists(f"runs/controls/{name}/latest") else []
-        subprocess.run([a.folio_train, "run", path, *resume], check=True)
-    command = [a.folio_train, "eval", "runs/controls/vision", "--data", "../shared/data/books-valid.jsonl.zst", "--out", "runs/controls/report", "--tokens", "1536"]
+        with open(path, "w") as f:
+            f.write(of_control(recipe, name, memory, sees))
+        subprocess.run([a.folio_train, "run", path, "--resume"], check=True)
+    command = [a.folio_train, "eval", "runs/controls/vision", "--data", "../shared/data/books-valid.jsonl.zst", "--out", "runs/controls/report", *EVAL]
     for name, _, _ in wanted:
         if name != "vision" and os.path.exists(f"runs/controls/{name}/latest"):
             command += ["--controls", f"runs/controls/{name}={name}"]

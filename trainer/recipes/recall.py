@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes text that can only be written on by looking back: books into which a key, or sentences of the same text, are put
 again and again. Usage: recall.py BOOKS.jsonl.zst OUT.jsonl [--documents N] [--seed S] [--near].
---random: random strings instead. --facts: nothing but what must be looked up, of which all of a token's loss can be had back:
+--random: random strings instead (BOOKS may be left out). --facts: nothing but what must be looked up, of which all of a token's loss can be had back:
 half of the documents are words of a vocabulary of their own, the others lists of sentences like that of the key."""
-import argparse, json, math, random, subprocess, string
+import argparse, json, math, random, subprocess, string, sys
 
 def books(path):
     out = subprocess.Popen(["zstd", "-dc", path], stdout=subprocess.PIPE) if path.endswith(".zst") else open(path, "rb")
@@ -62,15 +62,22 @@ def facts(rng, length, text):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("books"); p.add_argument("out")
+    p.add_argument("books", nargs="?", help="not for --random"); p.add_argument("out")
     p.add_argument("--documents", type=int, default=3000)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--near", action="store_true", help="distances up to 600 characters, not 4,000")
     p.add_argument("--random", action="store_true", help="documents of random lower-case words instead")
     p.add_argument("--facts", action="store_true", help="documents that must be looked up, instead")
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
+    if a.books is None and not a.random:
+        p.error("BOOKS is missing: only --random reads none")
     rng = random.Random(a.seed)
     farthest = 600 if a.near else 4000
+    texts = []
+    if not a.random:
+        texts = list(books(a.books))
+        if not any(len(text) >= 12000 for text in texts):
+            sys.exit(f"{a.books}: none of its {len(texts)} texts has 12,000 characters or more")
     with open(a.out, "w") as f:
         if a.random:
             for _ in range(a.documents):
@@ -78,7 +85,6 @@ def main():
                 f.write(json.dumps({"text": " ".join(words)}) + "\n")
             return
         made = 0
-        texts = list(books(a.books))
         while made < a.documents:
             text = rng.choice(texts)
             if len(text) < 12000: continue

@@ -1,6 +1,6 @@
 //! The recipe file: everything that a training run is made of.
 //!
-//! TOML; paths are relative to where the command runs. An unknown key is an error. See `recipes/folio-nano.toml`.
+//! TOML; paths are relative to where the command runs. An unknown key is an error. `recipes/README.md` has every key for people.
 
 mod check;
 mod chunks;
@@ -8,6 +8,9 @@ mod curriculum;
 mod drawn;
 mod load;
 mod plan;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod reference;
 mod schedule;
 
 pub use check::check_tokenizer;
