@@ -273,10 +273,11 @@ where
             }
             stats.text_tokens += n;
             add(ce.surrogate);
-            if plan.next_weight > 0.0 {
+            // Where a page sees its own text, this would be copying.
+            if plan.next_weight > 0.0 && !sees_text {
                 let targets = next_targets(&of_task, &packed);
                 if !targets.is_empty() {
-                    let weight = (plan.next_weight / totals.slots) as f32;
+                    let weight = (plan.next_weight / totals.next) as f32;
                     let answers = Answers {
                         rows: (0..targets.len()).collect(),
                         classes: targets.iter().map(|t| t.id as usize).collect(),

@@ -1,10 +1,25 @@
 //! An auxiliary loss: every visual token of a folded page predicts the token that follows its stretch of text, not only the
 //! page's last one (spec section 3). A page's last visual token is one of a whole chunk's predictions, too few to learn from
 //! what a strip says about what comes next.
+//!
+//! The vision encoder attends both ways over a page, so it could learn to hand a visual token the strip behind its own. The
+//! last visual token has nothing behind it: `first_loss` beside `next_loss` tells (they stay together where nothing is
+//! handed back).
 
-use crate::data::{Form, Sample};
+use crate::data::{ChunkSample, Form, Sample};
 use burn::tensor::backend::Backend;
 use folio_engine::model::{Packed, Target};
+
+/// What a chunk's visual tokens predict, but for the last: offset and token. Nothing where the chunk is not folded.
+pub(crate) fn following(chunk: &ChunkSample) -> impl Iterator<Item = (usize, u32)> {
+    let patches = if chunk.form == Form::Folded {
+        &chunk.patch_tokens[..]
+    } else {
+        &[]
+    };
+    let following = patches.iter().skip(1).enumerate();
+    following.filter_map(|(offset, ids)| Some((offset, *ids.first()?)))
+}
 
 /// What the visual tokens of folded pages predict, but for each page's last: the first token whose text begins in the next
 /// patch. Patches in which none begins are left out. `samples[d]` is document `d` of the batch.
@@ -17,15 +32,12 @@ pub(crate) fn next_targets<B: Backend>(samples: &[&Sample], packed: &Packed<B>) 
         for (piece, chunk) in sample.chunks.iter().enumerate() {
             match chunk.form {
                 Form::Folded => {
-                    let following = chunk.patch_tokens.iter().skip(1).enumerate();
-                    targets.extend(following.filter_map(|(offset, ids)| {
-                        Some(Target {
-                            document,
-                            row: document * rows + slot + offset,
-                            id: *ids.first()?,
-                            piece,
-                            offset,
-                        })
+                    targets.extend(following(chunk).map(|(offset, id)| Target {
+                        document,
+                        row: document * rows + slot + offset,
+                        id,
+                        piece,
+                        offset,
                     }));
                     slot += chunk.slots;
                 }

@@ -4,6 +4,7 @@ use crate::Result;
 use crate::data::Sample;
 use crate::layout::{Place, follows_fold};
 use crate::team::Team;
+use crate::visual_next::following;
 
 /// What the whole batch holds, so that shares weigh their tokens alike.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,34 +15,43 @@ pub(crate) struct Totals {
     pub(crate) slots: f64,
     /// Those in whose stretch of text a token begins.
     pub(crate) named: f64,
+    /// Visual tokens that predict on inside folded pages; see [`crate::visual_next`].
+    pub(crate) next: f64,
 }
 
 impl Totals {
     /// Of the batches of all processes: `self` is this one's.
     pub(crate) fn over(self, team: &dyn Team) -> Result<Self> {
-        let sums = team.sum_exactly(vec![self.text, self.slots, self.named])?;
+        let sums = team.sum_exactly(vec![self.text, self.slots, self.named, self.next])?;
         Ok(Self {
             text: sums[0].max(1.0),
             slots: sums[1].max(1.0),
             named: sums[2].max(1.0),
+            next: sums[3].max(1.0),
         })
     }
 
     pub(crate) fn of(samples: &[Sample], first_weight: f64) -> Self {
-        let (mut text, mut slots, mut named) = (0.0, 0.0, 0.0);
+        let (mut text, mut slots, mut named, mut next) = (0.0, 0.0, 0.0, 0.0);
         for sample in samples {
             for (i, chunk) in sample.chunks.iter().enumerate() {
                 if chunk.learn && chunk.form.has_text() {
                     let after_fold = chunk.given == 0 && follows_fold(sample, i) && !chunk.ids.is_empty();
                     text += chunk.own() as f64 + if after_fold { first_weight - 1.0 } else { 0.0 };
                 }
+                next += following(chunk).count() as f64;
                 if chunk.form.has_page() {
                     slots += chunk.slots as f64;
                     named += chunk.patch_tokens.iter().filter(|ids| !ids.is_empty()).count() as f64;
                 }
             }
         }
-        Self { text, slots, named }
+        Self {
+            text,
+            slots,
+            named,
+            next,
+        }
     }
 }
 
@@ -87,14 +97,19 @@ mod tests {
             }
             .shaped(kind)
         };
-        for (kind, lengths, expected) in [
-            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 2.0 * 4.0),
-            (SampleKind::Olm, vec![6], 6.0),
-            (SampleKind::Ocr, vec![4, 3, 1], 8.0),
-            (SampleKind::Caption, vec![7], 7.0),
-            (SampleKind::Read, vec![4, 3], 1.0),
+        for (kind, lengths, expected, again) in [
+            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 2.0 * 4.0, false),
+            (SampleKind::Olm, vec![6], 6.0, false),
+            // What is read again before the last chunk counts nothing, and its first token does not follow a fold.
+            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 4.0, true),
+            (SampleKind::Ocr, vec![4, 3, 1], 8.0, false),
+            (SampleKind::Caption, vec![7], 7.0, false),
+            (SampleKind::Read, vec![4, 3], 1.0, false),
         ] {
-            let sample = sample(kind, &lengths);
+            let mut sample = sample(kind, &lengths);
+            if again {
+                sample = sample.unfolded(2);
+            }
             let packed = Packed::<Flex>::new(&[layout(&sample, &config)], false, (4, 2), patch, &Default::default());
             let samples = [&sample];
             let places = Places::new(&samples);

@@ -35,7 +35,6 @@ impl Windows {
     }
 
     /// What draws the pages.
-    #[cfg(test)]
     pub(super) fn drawer(&self) -> &Drawer {
         &self.drawer
     }

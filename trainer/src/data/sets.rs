@@ -91,8 +91,13 @@ impl DataSets {
             DataSet::Text(windows) => windows.remembering(request, self.1),
             set => set.sample(request)?.remembering(self.1),
         };
+        let tail = match &self.0[request.set] {
+            DataSet::Text(windows) => windows.drawer().config().visual_tokens,
+            DataSet::Stream(stream) => stream.drawer().config().visual_tokens,
+            DataSet::Captions(_) | DataSet::Chats(_) => 0,
+        };
         Ok(if request.unfolded && self.1 == Memory::Vision {
-            sample.unfolded()
+            sample.unfolded(tail)
         } else {
             sample
         })

@@ -100,6 +100,11 @@ impl Stream {
         Ok(stream)
     }
 
+    /// What draws the pages.
+    pub(super) fn drawer(&self) -> &Drawer {
+        &self.drawer
+    }
+
     /// Number of shards.
     pub fn shards(&self) -> usize {
         self.shards.sources.len()

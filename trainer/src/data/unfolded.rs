@@ -8,11 +8,11 @@ use std::ops::Range;
 const RUN: usize = 6;
 
 impl Sample {
-    /// The sample with an earlier page's text, and the last tokens before the last chunk (as many as a page has slots), given
-    /// once more in front of it. The page is the one that shares most runs of tokens with the chunk, the newest of equals:
+    /// The sample with an earlier page's text, and the last `tail` tokens before the last chunk (the model's β), given once more
+    /// in front of it. The page is the one that shares most runs of tokens with the chunk, the newest of equals:
     /// what the chunk would ask for. Other samples than `olm` and those without a fold stay as they are.
     #[must_use]
-    pub fn unfolded(mut self) -> Self {
+    pub fn unfolded(mut self, tail: usize) -> Self {
         if self.kind != SampleKind::Olm || self.chunks.len() < 2 {
             return self;
         }
@@ -26,7 +26,6 @@ impl Sample {
             at.push(start..start + page.ids.len());
         }
         let ids: Vec<u32> = before.iter().flat_map(|page| &page.ids).copied().collect();
-        let tail = before.iter().map(|page| page.slots).max().unwrap_or(0);
         let mut again = Vec::new();
         for stretch in reread(&at, &most_asked(&asked, 1), ids.len(), tail) {
             again.extend_from_slice(&ids[stretch]);
@@ -57,7 +56,7 @@ mod tests {
         let chunk = |ids: &Vec<u32>| ChunkSample {
             ids: ids.clone(),
             pages: Vec::new(),
-            slots: 5,
+            slots: 2,
             text: String::new(),
             cells: Vec::new(),
             patch_tokens: Vec::new(),
@@ -85,7 +84,7 @@ mod tests {
         let mut chunks = pages.to_vec();
         // Seven tokens of the first page, after one that it does not have.
         chunks.push([&[300][..], &pages[0][4..11]].concat());
-        let sample = sample(&chunks).unfolded();
+        let sample = sample(&chunks).unfolded(5);
         let last = &sample.chunks[3];
         let given = [&pages[0][..], &pages[2][15..]].concat();
         assert_eq!((last.given, &last.ids[..25]), (25, &given[..]));
@@ -117,14 +116,14 @@ mod tests {
     #[test]
     fn without_a_fold_or_another_layout_nothing_is_given() {
         let one = sample(&[(0..9).collect()]);
-        assert_eq!(one.clone().unfolded(), one);
+        assert_eq!(one.clone().unfolded(5), one);
         let read = sample(&[(0..9).collect(), (0..9).collect()]).shaped(SampleKind::Ocr);
-        assert_eq!(read.clone().unfolded(), read);
+        assert_eq!(read.clone().unfolded(5), read);
     }
 
     #[test]
     fn the_newest_page_is_not_given_twice() {
-        let sample = sample(&[(0..20).collect(), (40..60).collect(), (70..80).collect()]).unfolded();
+        let sample = sample(&[(0..20).collect(), (40..60).collect(), (70..80).collect()]).unfolded(5);
         assert_eq!(sample.chunks[2].given, 20);
     }
 }

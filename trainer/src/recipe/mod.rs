@@ -233,7 +233,8 @@ pub struct AuxRecipe {
     /// Naming the tokens that begin in a patch by the angle to their embeddings.
     pub directions: f64,
     /// Predicting, from every visual token of a folded page, the token that follows its stretch of text; without it only a
-    /// page's last visual token predicts anything. `olm` and `sft` samples only.
+    /// page's last visual token predicts anything. `olm` and `sft` samples only; nothing with `visual_sees_text`, where a visual
+    /// token sees what it would predict.
     pub next: f64,
 }
 

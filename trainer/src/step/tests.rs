@@ -4,7 +4,7 @@
 mod compute;
 
 use super::*;
-use crate::data::{Form, Rng};
+use crate::data::{Form, Memory, Rng};
 use crate::parameters::{Parameter, parameters, with_parameters};
 use burn::backend::Autodiff;
 use burn::tensor::{TensorData, TensorMetadata};
@@ -61,7 +61,7 @@ fn sample(config: &Config, kind: SampleKind, document: u64) -> Sample {
         SampleKind::Sft => vec![
             chunk(Form::Page, false, 3),
             bare(chunk(Form::Raw, false, 0)),
-            chunk(Form::Folded, true, 2),
+            chunk(Form::Folded, true, 3),
             chunk(Form::Open, true, 3),
         ],
         _ => (0..2 + document)
@@ -125,12 +125,12 @@ fn share_by(
                 .filter(|s| s.kind == kind)
                 .flat_map(|s| &s.chunks)
                 .filter(|c| c.learn && c.form.has_text())
-                .map(|c| c.ids.len())
+                .map(|c| c.own())
                 .sum();
             mean.get().unwrap_or(0.0) * tokens as f64 / totals.text
         })
         .sum();
-    let next = plan.next_weight * share.stats.next.sum() / totals.slots;
+    let next = plan.next_weight * share.stats.next.sum() / totals.next;
     let cells = plan.cells_weight * share.stats.cells.get().unwrap_or(0.0);
     (text + next + cells, share)
 }
@@ -222,6 +222,19 @@ fn gradients_are_the_loss_s_slopes_under_every_mask() {
 }
 
 #[test]
+fn gradients_are_the_loss_s_slopes_for_text_read_again_and_in_the_controls() {
+    let config = config(false, AlignerKind::Tanh);
+    let samples = || (0..2).map(|d| sample(&config, SampleKind::Olm, d));
+    let again: Vec<Sample> = samples().map(|s| s.unfolded(3)).collect();
+    assert!(again.iter().all(|s| s.chunks.last().unwrap().given > 0));
+    check(&config, &again);
+    for memory in [Memory::Full, Memory::Window, Memory::None] {
+        let samples: Vec<Sample> = samples().map(|s| s.remembering(memory)).collect();
+        check(&config, &samples);
+    }
+}
+
+#[test]
 fn gradients_are_the_loss_s_slopes_for_kinds_mixed_and_every_aligner() {
     for aligner in [AlignerKind::Linear, AlignerKind::Mlp] {
         let config = config(false, aligner);
@@ -253,7 +266,6 @@ fn accumulated_batches_are_one_batch() {
             vision_lr: 1e-3,
             language_model_lr: 1e-3,
             directions_weight: 0.3,
-            next_weight: 0.0,
             ..step_plan()
         };
         let stats = learner.step(&samples, &plan);

@@ -197,7 +197,7 @@ fn an_unfolding_sample_is_what_a_runner_that_unfolds_computes() {
         ..SampleRequest::default()
     };
     let plain = windows.at(&request, 0, 0);
-    let sample = plain.clone().unfolded();
+    let sample = plain.clone().unfolded(8);
     let last = &sample.chunks[3];
     assert!(last.given > 24, "a page and a tail behind it");
     let patch = config.fold.as_ref().unwrap().vision.patch_len();

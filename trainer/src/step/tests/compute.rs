@@ -9,7 +9,6 @@ fn plan() -> StepPlan {
     StepPlan {
         tokens_weight: 0.2,
         directions_weight: 0.3,
-        next_weight: 0.0,
         ..step_plan()
     }
 }
