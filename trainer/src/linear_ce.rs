@@ -24,7 +24,7 @@ pub struct LinearCe<B: Backend> {
 /// Cross-entropy of `hidden`, `[n, d]`, through `weight`, `[classes, d]`. With `detach_weight` only `hidden` learns.
 /// Products are computed in `dtype`.
 ///
-/// Answers are ordered by row.
+/// Answers are ordered by row. Without any row the loss is 0.
 pub fn linear_ce<B: AutodiffBackend>(
     hidden: Tensor<B, 2>,
     weight: Tensor<B, 2>,
@@ -66,6 +66,15 @@ where
         }
         at = end;
     }
+    if n == 0 {
+        // Nothing to learn: 0, but of the graph, so that it can be added to other losses and gone back through.
+        let surrogate = weight.sum().mul_scalar(0.0);
+        return LinearCe {
+            value: 0.0,
+            nll,
+            surrogate,
+        };
+    }
     let value = nll
         .iter()
         .zip(&answers.weights)
@@ -82,4 +91,32 @@ where
 pub(crate) fn cross_entropy<B: Fused>(logits: Tensor<B, 2>, answers: &Answers) -> (Vec<f32>, Tensor<B, 2>) {
     let (nll, gradient) = B::cross_entropy(logits.into_primitive().tensor(), answers);
     (nll, Tensor::from_primitive(TensorPrimitive::Float(gradient)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::backend::Autodiff;
+    use burn_flex::Flex;
+
+    #[test]
+    fn nothing_to_learn_is_no_loss() {
+        let device = Default::default();
+        let weight = Tensor::<Autodiff<Flex>, 2>::ones([5, 3], &device).require_grad();
+        let answers = Answers {
+            rows: Vec::new(),
+            classes: Vec::new(),
+            weights: Vec::new(),
+        };
+        for detach_weight in [false, true] {
+            let hidden = Tensor::<Autodiff<Flex>, 2>::zeros([0, 3], &device);
+            let ce = linear_ce(hidden, weight.clone(), &answers, detach_weight, FloatDType::F32);
+            assert_eq!((ce.value, ce.nll.len()), (0.0, 0));
+            let gradients = ce.surrogate.backward();
+            let gradient = weight
+                .grad(&gradients)
+                .map(|gradient| gradient.abs().sum().into_scalar());
+            assert_eq!(gradient, Some(0.0));
+        }
+    }
 }

@@ -77,7 +77,7 @@ struct Running<'a, B: AutodiffBackend> {
 /// Trains what `setup` has made ready, on `device`, until its last step or until `stop` is set.
 ///
 /// # Errors
-/// Weights that do not fit; files that cannot be written; gradients that stay not finite.
+/// Weights that do not fit; a batch that cannot be made; files that cannot be written; gradients that stay not finite.
 pub fn train<B: AutodiffBackend + Fused>(
     setup: Setup,
     device: &B::Device,
@@ -258,16 +258,23 @@ where
                 return Ok(Outcome::Stopped);
             }
         }
+        let done = self.setup.state.step;
+        if done < total {
+            let what =
+                format!("no batch is left after step {done} of {total}: go on with --resume from the last checkpoint");
+            return Err(Error::invalid(self.setup.run.root().display().to_string(), what));
+        }
         Ok(Outcome::Finished)
     }
 
     fn count(&mut self, batch: &[Sample], stats: &StepStats) -> Result<()> {
         let tokens: u64 = batch.iter().map(|sample| sample.tokens() as u64).sum();
-        let tokens = self.team.sum_exactly(vec![tokens as f64])?[0] as u64;
+        let flops = batch.iter().map(|sample| training_flops(sample, &self.setup.config));
+        let summed = self.team.sum_exactly(vec![tokens as f64, flops.sum()])?;
+        let tokens = summed[0] as u64;
         self.sum.merge(stats);
         self.line_tokens += tokens;
-        let flops = batch.iter().map(|sample| training_flops(sample, &self.setup.config));
-        self.line_flops += flops.sum::<f64>();
+        self.line_flops += summed[1];
         self.setup.state.tokens += tokens;
         self.setup.state.elapsed_s = self.elapsed_before + self.started.elapsed().as_secs_f64();
         Ok(())

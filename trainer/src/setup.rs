@@ -5,7 +5,7 @@ use crate::data::{
 };
 use crate::files::write_whole;
 use crate::model_folder::TokenizerFiles;
-use crate::recipe::{Plan, Recipe, check_tokenizer};
+use crate::recipe::{Plan, Recipe, check_chunks, check_tokenizer};
 use crate::run_dir::{RunDir, RunState};
 use crate::team::{Alone, Team, meet};
 use crate::{Error, Result};
@@ -116,6 +116,7 @@ fn prepare_one(
         );
         return Err(Error::invalid(path.display().to_string(), what));
     };
+    check_chunks(&recipe, &config, &path.display().to_string())?;
     let tokenizer_path = recipe.tokenizer.clone().or_else(|| folder.clone()).ok_or_else(|| {
         Error::invalid(
             path.display().to_string(),
@@ -181,22 +182,27 @@ fn prepare_one(
     let train = train
         .iter()
         .zip(&sets)
-        .map(|((kind, sources), set)| match kind {
-            DataKind::Text if set.stream => {
-                let (json, eos) = (&tokenizer.json, config.eos_token_id.first().copied());
-                let stream = Stream::open(sources, drawer.clone(), json, eos, &cache, recipe.seed)?;
-                Ok(DataSet::Stream(Arc::new(stream)))
-            }
-            DataKind::Text => Ok(DataSet::Text(Arc::new(windows(sources, recipe.seed)?))),
-            DataKind::Caption => opened.captions(sources),
-            DataKind::Chat => opened.chats(sources),
+        .map(|((kind, sources), set)| {
+            let open = || -> Result<DataSet> {
+                match kind {
+                    DataKind::Text if set.stream => {
+                        let (json, eos) = (&tokenizer.json, config.eos_token_id.first().copied());
+                        let stream = Stream::open(sources, drawer.clone(), json, eos, &cache, recipe.seed)?;
+                        Ok(DataSet::Stream(Arc::new(stream)))
+                    }
+                    DataKind::Text => Ok(DataSet::Text(Arc::new(windows(sources, recipe.seed)?))),
+                    DataKind::Caption => opened.captions(sources),
+                    DataKind::Chat => opened.chats(sources),
+                }
+            };
+            open().map_err(|e| of_set(e, &format!("data set \"{}\"", set.name)))
         })
         .collect::<Result<_>>()?;
     let train = DataSets(train, recipe.memory);
     let valid = if valid.is_empty() {
         None
     } else {
-        Some(windows(&valid, VALID_SEED)?)
+        Some(windows(&valid, VALID_SEED).map_err(|e| of_set(e, "data.valid"))?)
     };
     Ok(Setup {
         plan: Plan::going_on(&recipe, fold.chunk_tokens, team.size(), state.drawn.clone()),
@@ -209,6 +215,14 @@ fn prepare_one(
         train,
         valid,
     })
+}
+
+/// `error` with the data set that it is about; what is no fault of the data stays as it is.
+fn of_set(error: Error, set: &str) -> Error {
+    match error {
+        Error::Invalid { place, what } => Error::invalid(format!("{set}: {place}"), what),
+        other => other,
+    }
 }
 
 /// What opening a data set needs.

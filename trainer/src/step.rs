@@ -254,25 +254,28 @@ where
                     .map(|(_, place)| (weight(*place, plan.first_weight) / totals.text) as f32)
                     .collect(),
             };
-            let ce = linear_ce(
-                hidden.predictors(&targets),
-                model.head(),
-                &answers,
-                false,
-                compute.precision.dtype(),
-            );
-            let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
-            stats.of_kind(kind).add(sum, n as f64);
-            for ((target, place), nll) in learnt.iter().zip(&ce.nll) {
-                if place.folded_before && target.offset < 16 {
-                    stats.first16.add(f64::from(*nll), 1.0);
+            // A share may hold nothing to predict, and not every device takes tensors without rows.
+            if n > 0 {
+                let ce = linear_ce(
+                    hidden.predictors(&targets),
+                    model.head(),
+                    &answers,
+                    false,
+                    compute.precision.dtype(),
+                );
+                let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
+                stats.of_kind(kind).add(sum, n as f64);
+                for ((target, place), nll) in learnt.iter().zip(&ce.nll) {
+                    if place.folded_before && target.offset < 16 {
+                        stats.first16.add(f64::from(*nll), 1.0);
+                    }
+                    if place.after_fold {
+                        stats.first.add(f64::from(*nll), 1.0);
+                    }
                 }
-                if place.after_fold {
-                    stats.first.add(f64::from(*nll), 1.0);
-                }
+                stats.text_tokens += n;
+                add(ce.surrogate);
             }
-            stats.text_tokens += n;
-            add(ce.surrogate);
             // Where a page sees its own text, this would be copying.
             if plan.next_weight > 0.0 && !sees_text {
                 let targets = next_targets(&of_task, &packed);

@@ -1,6 +1,6 @@
 //! Training a byte-level BPE tokenizer on the data.
 
-use crate::data::{Source, hash, pieces, read_documents};
+use crate::data::{Source, hash, names, pieces, read_documents};
 use crate::{Error, Result};
 use std::path::Path;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -96,7 +96,10 @@ fn sample(sources: &[Source], cap: u64) -> Result<Vec<String>> {
         Ok(())
     })?;
     if total == 0 {
-        return Err(Error::Argument("the data files hold no text".to_owned()));
+        return Err(Error::invalid(
+            names(sources),
+            "hold no text: there is nothing to learn from",
+        ));
     }
     let share = cap as f64 / total as f64;
     let (mut sampled, mut number) = (Vec::new(), 0u64);

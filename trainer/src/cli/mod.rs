@@ -26,7 +26,7 @@ struct Cli {
 enum Command {
     /// Train a byte-level BPE tokenizer on text files.
     Tokenizer(tokenizer::Args),
-    /// Make a model folder with random weights.
+    /// Make a model folder: with random weights, or with those of other models (--init-from).
     Init(init::Args),
     /// Train by a recipe.
     Run(run::Args),

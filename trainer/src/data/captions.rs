@@ -1,7 +1,7 @@
 //! Images with captions: a JSONL file whose lines name an image each.
 
 use super::batch::{ChunkSample, Form, Sample, SampleKind, SampleRequest};
-use super::files::Source;
+use super::files::{Source, names};
 use super::reader::json_lines;
 use super::rng::permuted;
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ impl Captions {
     ///
     /// # Errors
     /// Files without a caption; a line that is no such object, an image that is missing or of no known format, an empty
-    /// caption: file, line and image are named.
+    /// caption, one that the tokenizer makes no token of: file, line and image are named.
     pub fn open(sources: &[Source], tokenizer: Tokenizer, config: &FoldConfig, seed: u64) -> Result<Self> {
         let mut pairs = Vec::new();
         json_lines(
@@ -52,6 +52,15 @@ impl Captions {
                 if line.caption.trim().is_empty() {
                     return Err(Error::invalid(place, "the caption is empty"));
                 }
+                // Here rather than hours into the run: a sample without tokens has nothing to learn.
+                let ids = tokenizer
+                    .encode(&line.caption)
+                    .map_err(|e| Error::invalid(&place, e.to_string()))?;
+                if ids.is_empty() {
+                    let what =
+                        "the tokenizer makes no token of the caption: leave the line out, or take another tokenizer";
+                    return Err(Error::invalid(place, what));
+                }
                 pairs.push(Pair {
                     image,
                     caption: line.caption,
@@ -61,7 +70,10 @@ impl Captions {
             },
         )?;
         if pairs.is_empty() {
-            return Err(Error::Argument("the caption files hold no caption".to_owned()));
+            return Err(Error::invalid(
+                names(sources),
+                "hold no caption: there is nothing to learn",
+            ));
         }
         Ok(Self {
             pairs,
@@ -232,6 +244,27 @@ mod tests {
     }
 
     #[test]
+    fn a_caption_without_tokens_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        image::GrayImage::new(4, 4).save(dir.path().join("a.png")).unwrap();
+        let lines = r#"{"image": "a.png", "caption": "a red square"}
+{"image": "a.png", "caption": "zzz"}"#;
+        std::fs::write(dir.path().join("captions.jsonl"), lines).unwrap();
+        let (_, json) = tokenizer("a red square", 270);
+        let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        json["normalizer"] = serde_json::json!({"type": "Replace", "pattern": {"String": "z"}, "content": ""});
+        let dropping = Tokenizer::from_bytes(json.to_string().as_bytes(), "tokenizer.json").unwrap();
+        let sources = sources(&[dir.path().join("captions.jsonl")]).unwrap();
+        let error = Captions::open(&sources, dropping, &config(1), 1)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("captions.jsonl, line 2") && error.contains("no token"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let dir = tempfile::tempdir().unwrap();
         image::GrayImage::new(4, 4).save(dir.path().join("a.png")).unwrap();
@@ -246,12 +279,8 @@ mod tests {
         assert!(error(r#"{"image": "b.png", "caption": "x"}"#).contains("b.png"));
         assert!(error(r#"{"image": "a.png", "caption": " "}"#).contains("caption is empty"));
         assert!(error(r#"{"caption": "x"}"#).contains("\"image\" path"));
-        assert!(
-            open(dir.path(), "\n", 1)
-                .unwrap_err()
-                .to_string()
-                .contains("no caption")
-        );
+        let none = open(dir.path(), "\n", 1).unwrap_err().to_string();
+        assert!(none.contains("captions.jsonl: hold no caption"), "{none}");
         // Damaged behind its head: found when it is read.
         let png = std::fs::read(dir.path().join("a.png")).unwrap();
         let captions = open(dir.path(), good, 1).unwrap();

@@ -2,7 +2,7 @@
 
 use super::batch::{ChunkSample, Form, Sample, SampleRequest};
 use super::draw::Drawer;
-use super::files::Source;
+use super::files::{Source, names};
 use super::reader::json_lines;
 use super::rng::permuted;
 use crate::{Error, Result};
@@ -73,9 +73,8 @@ impl Chats {
             Ok(())
         })?;
         if items.is_empty() {
-            return Err(Error::Argument(
-                "the chat files hold no reply of an assistant".to_owned(),
-            ));
+            let what = "hold no reply of an assistant: there is nothing to learn";
+            return Err(Error::invalid(names(sources), what));
         }
         Ok(Self {
             items,
@@ -414,6 +413,7 @@ mod tests {
         assert!(error(&line(&[("assistant", "x")])).contains("answers nothing"));
         assert!(error(&line(&[("user", "x"), ("assistant", " ")])).contains("empty"));
         assert!(error("{\"text\": \"x\"}").contains("messages"));
-        assert!(error(&line(&[("user", "x")])).contains("no reply"));
+        let none = error(&line(&[("user", "x")]));
+        assert!(none.contains("c.jsonl: hold no reply"), "{none}");
     }
 }

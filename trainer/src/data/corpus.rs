@@ -1,6 +1,7 @@
 //! All documents as token ids.
 
 use super::cache;
+use super::files::names;
 use super::{Document, Source, pieces, read_documents};
 use crate::{Error, Result};
 use folio_engine::text::Tokenizer;
@@ -183,7 +184,7 @@ impl Corpus {
                 .unwrap_or_else(|_| Err(Error::Argument("reading the data failed".to_owned())))
         })?;
         if corpus.ids.is_empty() {
-            return Err(Error::Argument("the data files hold no text".to_owned()));
+            return Err(Error::invalid(names(sources), "hold no text: every document is empty"));
         }
         Ok(corpus)
     }
@@ -299,6 +300,18 @@ pub(crate) mod tests {
         );
         std::fs::write(&path, lines[..2].join("\n")).unwrap();
         assert_eq!(open().documents(), 2, "the cache outlived a change of the data");
+    }
+
+    #[test]
+    fn files_without_text_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("blank.txt");
+        std::fs::write(&path, " \n").unwrap();
+        let (tokenizer, _) = tokenizer("good", 258);
+        let error = Corpus::build(&sources(&[path]).unwrap(), &tokenizer, None, 2, &|_| {})
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("blank.txt: hold no text"), "{error}");
     }
 
     #[test]

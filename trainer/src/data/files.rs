@@ -82,6 +82,20 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
     Ok(found)
 }
 
+/// The files of `sources` in words, for errors: the first few by name, the others by their number.
+pub(crate) fn names(sources: &[Source]) -> String {
+    const NAMED: usize = 3;
+    let named: Vec<String> = sources
+        .iter()
+        .take(NAMED)
+        .map(|source| source.path.display().to_string())
+        .collect();
+    match sources.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
 fn unknown(path: &Path, what: &str) -> Error {
     Error::invalid(
         path.display().to_string(),
@@ -122,6 +136,21 @@ mod tests {
         assert_eq!(of("b.parquet"), Some((Format::Parquet, Compression::None)));
         assert_eq!(of("b.parquet.gz"), None);
         assert_eq!(of("zst"), None);
+    }
+
+    #[test]
+    fn many_files_are_named_by_the_first() {
+        let of = |n: usize| {
+            let paths = (0..n).map(|i| format!("{i}.txt"));
+            names(
+                &paths
+                    .filter_map(|path| Source::of(Path::new(&path)))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(of(1), "0.txt");
+        assert_eq!(of(3), "0.txt, 1.txt, 2.txt");
+        assert_eq!(of(5), "0.txt, 1.txt, 2.txt and 2 more");
     }
 
     #[test]

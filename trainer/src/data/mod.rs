@@ -25,6 +25,7 @@ pub use chat::{Chats, Special};
 pub use corpus::{Corpus, Ids};
 pub(crate) use cut::pieces;
 pub use draw::Drawer;
+pub(crate) use files::names;
 pub use files::{Compression, Format, Source, sources};
 pub use label::{BLANK, CELL_CLASSES, Labels, NEWLINE, OTHER, labels};
 pub use memory::Memory;

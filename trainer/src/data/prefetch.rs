@@ -1,7 +1,9 @@
 //! Cutting and drawing batches ahead of the training step, on threads of their own.
 
 use super::batch::{Sample, SampleRequest};
-use crate::Result;
+use crate::{Error, Result};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
@@ -30,8 +32,17 @@ impl Prefetch {
             std::thread::spawn(move || {
                 let (sample, plan) = &*shared;
                 for step in (first + w as u64..).step_by(workers) {
-                    let Some(requests) = plan(step) else { return };
-                    let batch: Result<Vec<Sample>> = requests.iter().map(sample).collect();
+                    // A thread that died silently would look like the end of the plan. What a panic leaves half done is
+                    // not used again: this thread ends, and so does the run.
+                    let made = catch_unwind(AssertUnwindSafe(|| {
+                        let requests = plan(step)?;
+                        Some(requests.iter().map(sample).collect())
+                    }));
+                    let batch: Result<Vec<Sample>> = match made {
+                        Ok(Some(batch)) => batch,
+                        Ok(None) => return,
+                        Err(panic) => Err(panicked(step, &*panic)),
+                    };
                     let failed = batch.is_err();
                     if give.send((step, batch)).is_err() || failed {
                         return;
@@ -47,10 +58,23 @@ impl Prefetch {
     }
 }
 
+/// The error of a batch whose making panicked: a fault of ours, or memory that ran out.
+fn panicked(step: u64, panic: &(dyn Any + Send)) -> Error {
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    Error::invalid(
+        format!("making the batch of step {} failed", step + 1),
+        format!("{said} (a panic: please report it; --resume goes on from the last checkpoint)"),
+    )
+}
+
 impl Iterator for Prefetch {
     type Item = (u64, Result<Vec<Sample>>, Duration);
 
-    /// The next step's number, its batch, and how long it was waited for; `None` after the last.
+    /// The next step's number, its batch, and how long it was waited for; `None` after the last, and after an error.
     fn next(&mut self) -> Option<Self::Item> {
         let start = Instant::now();
         let (step, batch) = self.workers[self.next].recv().ok()?;
@@ -63,7 +87,6 @@ impl Iterator for Prefetch {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::Error;
 
     fn sample(request: &SampleRequest) -> Result<Sample> {
         if request.index == 99 {
@@ -109,5 +132,35 @@ mod tests {
             .map(|(step, batch, _)| (step, batch.is_err()))
             .collect();
         assert_eq!(found, [(5, false), (6, false), (7, true)]);
+    }
+
+    #[test]
+    fn a_panic_arrives_as_the_error_of_its_step() {
+        for workers in [1, 2] {
+            let torn = |request: &SampleRequest| match request.index {
+                7 => panic!("no such row"),
+                _ => sample(request),
+            };
+            let found: Vec<_> = Prefetch::start(torn, 5, 4, workers, plan(20, |s| s)).take(3).collect();
+            let steps: Vec<u64> = found.iter().map(|(step, _, _)| *step).collect();
+            assert_eq!(steps, [5, 6, 7]);
+            let error = found[2].1.as_ref().unwrap_err().to_string();
+            assert!(
+                error.contains("making the batch of step 8 failed: no such row"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plan_that_panics_is_no_end() {
+        let torn = |step| match step {
+            6 => panic!("step {step} is torn"),
+            _ => plan(20, |s| s)(step),
+        };
+        let found: Vec<_> = Prefetch::start(sample, 5, 4, 1, torn).collect();
+        assert_eq!(found.len(), 2);
+        let error = found[1].1.as_ref().unwrap_err().to_string();
+        assert!(error.contains("step 7") && error.contains("step 6 is torn"), "{error}");
     }
 }

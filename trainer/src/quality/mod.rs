@@ -3,6 +3,7 @@
 //! Everything runs step by step on the CPU runner, the one that `folio` ships: what a finished chunk becomes is said by
 //! [`ScoreMode`], and teacher-forced scores are the engine's own.
 
+mod control;
 mod distance;
 mod nll;
 mod probes;
@@ -15,6 +16,7 @@ mod tests;
 mod texts;
 mod unfolded;
 
+pub use control::ControlName;
 pub use distance::{edit_distance, rouge_l};
 pub use report::{Continuations, Control, Copy, Model, Needle, Nll, Paired, Reading, Report, Scores, Unfolded};
 pub use table::markdown;
@@ -114,7 +116,7 @@ pub fn model_dir(path: &Path) -> Result<PathBuf> {
 /// Models that cannot be read or cannot fold, controls whose chunks differ, texts that are too short; being stopped.
 pub fn evaluate(
     model: &Path,
-    controls: &[(PathBuf, String)],
+    controls: &[(PathBuf, ControlName)],
     data: &[Source],
     options: &Options,
     watch: &Watch<'_>,
@@ -143,7 +145,7 @@ pub fn evaluate(
     let (name, needle, copy) = method("this model, folded");
     report.controls.push(Control::of(name, model, main, main, needle, copy));
     for (dir, name) in controls {
-        let memory = Memory::named(name).unwrap_or_default();
+        let memory = name.memory().unwrap_or_default();
         let mode = match memory {
             Memory::Full => ScoreMode::Full,
             Memory::Window => ScoreMode::Window,
@@ -158,7 +160,7 @@ pub fn evaluate(
         let copy = probes::copies(&mut control, &texts, options, watch)?;
         report
             .controls
-            .push(Control::of(name.clone(), dir, &own, main, needle, copy));
+            .push(Control::of(name.to_string(), dir, &own, main, needle, copy));
     }
     Ok(report)
 }

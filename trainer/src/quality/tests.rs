@@ -347,11 +347,9 @@ fn a_whole_evaluation_agrees_with_itself() {
         std::fs::write(text.join(format!("{i}.txt")), (words.join(" ") + " ").repeat(60)).unwrap();
     }
     let data = sources(&[text]).unwrap();
-    let controls = ["full", "window", "none", "shuffled_pages", "twin"].map(|name| (model.clone(), name.to_owned()));
-    let controls: Vec<_> = controls
-        .into_iter()
-        .chain([(other.clone(), "other".to_owned())])
-        .collect();
+    let name = |name: &str| ControlName::new(name).unwrap();
+    let controls = ["full", "window", "none", "none:again", "shuffled_pages", "twin"].map(|n| (model.clone(), name(n)));
+    let controls: Vec<_> = controls.into_iter().chain([(other.clone(), name("other"))]).collect();
     let wanted = Options { unfold: 2, ..options() };
     let report = watching(|watch| evaluate(&model, &controls, &data, &wanted, watch)).unwrap();
     // Every page is read again by any rule.
@@ -366,6 +364,7 @@ fn a_whole_evaluation_agrees_with_itself() {
     ] {
         assert_eq!(&of(name).nll, nll, "{name}");
     }
+    assert_eq!(of("none:again").nll, of("none").nll);
     assert_eq!(of("none").less_model, report.scores.none_less_folded);
     let twin = of("twin");
     assert_eq!((twin.less_model.unwrap().mean, &twin.nll), (0.0, &report.scores.folded));
@@ -414,4 +413,12 @@ fn a_whole_evaluation_agrees_with_itself() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("lower --tokens"), "{error}");
+    // Without text there would be nothing to fill folds with, for ever.
+    for tokens in [0, 1, 95] {
+        let short = Options { tokens, ..options() };
+        let error = watching(|watch| evaluate(&model, &[], &data, &short, watch))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("at least 96"), "{error}");
+    }
 }

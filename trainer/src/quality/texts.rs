@@ -22,8 +22,16 @@ impl Texts {
     /// A stretch from inside each of the first documents that are long enough: the first page of a book is no prose.
     ///
     /// # Errors
-    /// Data that cannot be read, or holds no document that is long enough.
+    /// Fewer tokens than two chunks; data that cannot be read, or holds no document that is long enough.
     pub fn read(data: &[Source], reader: &Reader, options: &Options) -> Result<Self> {
+        // With one chunk or less there is nothing that memory could help, and no text to fill folds with.
+        let least = 2 * reader.fold.chunk_tokens;
+        if options.tokens < least {
+            return Err(Error::Argument(format!(
+                "--tokens {} is too short: the model's chunks have {} tokens, so at least {least} are needed",
+                options.tokens, reader.fold.chunk_tokens
+            )));
+        }
         let (mut documents, mut read) = (Vec::new(), 0);
         let most = options.documents.max(1);
         read_documents(data, &mut |document| {
@@ -31,7 +39,7 @@ impl Texts {
             if documents.len() >= most {
                 return Ok(());
             }
-            let text = stretch(&document.text, options.tokens * BYTES_PER_TOKEN);
+            let text = stretch(&document.text, options.tokens.saturating_mul(BYTES_PER_TOKEN));
             let mut ids = reader.tokenizer.encode(text)?;
             if ids.len() >= options.tokens {
                 ids.truncate(options.tokens);
@@ -104,7 +112,7 @@ fn stretch(text: &str, bytes: usize) -> &str {
     {
         start += at + 2;
     }
-    let mut end = text.len().min(start + bytes);
+    let mut end = text.len().min(start.saturating_add(bytes));
     while !text.is_char_boundary(end) {
         end -= 1;
     }

@@ -61,6 +61,9 @@ impl Recipe {
         if !self.data.valid.is_empty() && (self.eval.documents == 0 || self.eval.chunks == 0) {
             return wrong("eval", "needs documents and chunks of 1 or more");
         }
+        if let Err((key, what)) = self.check_eval_bounds() {
+            return wrong(key, &what);
+        }
         if !(self.checkpoint.minutes >= 0.0 && self.checkpoint.minutes.is_finite()) {
             return wrong("checkpoint.minutes", "must be 0 or more");
         }
@@ -73,6 +76,9 @@ impl Recipe {
         for (i, stage) in self.stage.iter().enumerate() {
             if let Err((key, what)) = stage.check() {
                 return wrong(&format!("stage {}: {key}", i + 1), what);
+            }
+            if let Err((key, what)) = stage.check_bounds() {
+                return wrong(&format!("stage {}: {key}", i + 1), &what);
             }
             if let Err(what) = self.sets_of(stage) {
                 return wrong(&format!("stage {}: data", i + 1), &what);
@@ -183,6 +189,17 @@ impl StageRecipe {
         )?;
         let first = self.first_weight > 0.0 && self.first_weight.is_finite();
         rule(first, "first_weight", "must be above 0")?;
+        let folds = matches!(self.kind, SampleKind::Olm | SampleKind::Sft);
+        rule(
+            folds || self.first_weight == 1.0,
+            "first_weight",
+            "belongs to olm and sft stages: no token of another follows a fold",
+        )?;
+        rule(
+            folds || self.aux.next == 0.0,
+            "aux.next",
+            "belongs to olm and sft stages: no page of another is folded",
+        )?;
         rule(share(self.shuffled_share), "shuffled_share", "must be between 0 and 1")?;
         rule(share(self.unfolded_share), "unfolded_share", "must be between 0 and 1")?;
         rule(share(self.ocr_share), "ocr_share", "must be between 0 and 1")?;
@@ -193,6 +210,27 @@ impl StageRecipe {
         rule(self.clip_norm > 0.0, "clip_norm", "must be above 0")?;
         super::curriculum::check(&self.curriculum, self.steps).map_err(|what| ("curriculum", what))
     }
+}
+
+/// Checks that `recipe` (read from `place`) asks for chunks that the model of `config` can have.
+///
+/// # Errors
+/// A stage whose `chunk_tokens` are above the model's K: they would be cut to K.
+pub fn check_chunks(recipe: &Recipe, config: &Config, place: &str) -> Result<()> {
+    let Some(most) = config.fold.as_ref().map(|fold| fold.chunk_tokens) else {
+        return Ok(());
+    };
+    for (i, stage) in recipe.stage.iter().enumerate() {
+        if let Some(range) = stage.chunk_tokens.filter(|range| range.max > most) {
+            let what = format!(
+                "stage {}: chunk_tokens is {}, the model's chunks have at most {most} tokens (its chunk_tokens)",
+                i + 1,
+                range.max
+            );
+            return Err(Error::invalid(place, what));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that `tokenizer` (read from `place`) is the one that `config` was made for.
@@ -224,6 +262,23 @@ mod tests {
     use super::*;
     use crate::data::tests_support::tokenizer;
     use folio_engine::config::preset;
+
+    #[test]
+    fn chunks_must_fit_the_model() {
+        let config = preset("folio-nano").unwrap();
+        let of = |tokens: &str| {
+            let text =
+                super::super::load::tests::RECIPE.replace("ocr_share = 0.3", &format!("chunk_tokens = {tokens}"));
+            check_chunks(&Recipe::parse(&text, "r.toml").unwrap(), &config, "r.toml")
+        };
+        of("128").unwrap();
+        of("[1, 128]").unwrap();
+        let error = of("[1, 129]").unwrap_err().to_string();
+        assert!(
+            error.contains("r.toml: stage 2: chunk_tokens is 129") && error.contains("128 tokens"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn a_tokenizer_must_fit_the_model() {

@@ -39,12 +39,12 @@ impl Spans {
     pub(super) fn new(stages: &[StageRecipe], from: &Drawn) -> Self {
         let (mut spans, mut first_step, mut first) = (Vec::new(), 0, from.samples);
         for (stage, recipe) in stages.iter().enumerate() {
-            let end = first_step + recipe.steps;
+            let end = first_step.saturating_add(recipe.steps);
             let begun = first_step < from.step;
             let steps = first_step.max(from.step)..end;
             if !steps.is_empty() {
                 let batch = recipe.batch as u64;
-                let drawn = (steps.end - steps.start) * batch;
+                let drawn = (steps.end - steps.start).saturating_mul(batch);
                 spans.push(Span {
                     stage,
                     steps,
@@ -52,7 +52,7 @@ impl Spans {
                     first,
                     of_stage: if begun { from.of_stage } else { 0 },
                 });
-                first += drawn;
+                first = first.saturating_add(drawn);
             }
             first_step = end;
         }
@@ -86,6 +86,7 @@ impl Spans {
 impl Span {
     fn before(&self, step: u64) -> (u64, u64) {
         let drawn = step.clamp(self.steps.start, self.steps.end) - self.steps.start;
-        (self.first + drawn * self.batch, self.of_stage + drawn * self.batch)
+        let drawn = drawn.saturating_mul(self.batch);
+        (self.first.saturating_add(drawn), self.of_stage.saturating_add(drawn))
     }
 }

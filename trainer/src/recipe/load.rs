@@ -40,7 +40,8 @@ pub(super) mod tests {
     use super::*;
     use crate::compute::{Compute, Precision};
     use crate::data::{Memory, SampleKind};
-    use crate::recipe::ChunkRange;
+    use crate::recipe::{ChunkRange, check_chunks};
+    use folio_engine::config::{Config, preset};
 
     pub(crate) const RECIPE: &str = r#"
 model = "folio-nano"
@@ -82,6 +83,28 @@ curriculum = [{ until_step = 5, chunks = 1 }]
         assert_eq!(recipe.stage[1].first_weight, 1.0);
         assert_eq!(recipe.stage[1].chunk_tokens, None);
         assert_eq!(recipe.checkpoint.keep, 2);
+    }
+
+    #[test]
+    fn the_recipes_that_come_along_are_sound() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+        let (mut found, mut with_model) = (0, 0);
+        let entries = |folder: &Path| std::fs::read_dir(folder).unwrap();
+        for entry in entries(&folder).chain(entries(&folder.join("proxy"))) {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                let recipe = Recipe::load(&path).unwrap();
+                // Models are named from the repository's root.
+                let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&recipe.model);
+                let file = || Config::from_json(&std::fs::read_to_string(model).ok()?, "config.json").ok();
+                if let Some(config) = preset(&recipe.model).or_else(file) {
+                    check_chunks(&recipe, &config, &recipe.model).unwrap();
+                    with_model += 1;
+                }
+                found += 1;
+            }
+        }
+        assert!(found >= 11 && with_model >= 7, "{found} recipes, {with_model} models");
     }
 
     #[test]
@@ -168,6 +191,16 @@ curriculum = [{ until_step = 5, chunks = 1 }]
             "stage 1: unfolded_share",
         );
         named("ocr_share = 0.3", "first_weight = 0.0", "stage 2: first_weight");
+        named(
+            "chunks = 2\n",
+            "chunks = 2\nfirst_weight = 2.0\n",
+            "stage 1: first_weight belongs to olm and sft stages",
+        );
+        named(
+            "cells = 1.0",
+            "cells = 1.0, next = 0.5",
+            "stage 1: aux.next belongs to olm and sft stages",
+        );
         named(
             "lr = { embedding = 1e-3, language_model = 1e-3 }",
             "lr = {}",

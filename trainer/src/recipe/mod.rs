@@ -2,6 +2,7 @@
 //!
 //! TOML; paths are relative to where the command runs. An unknown key is an error. `recipes/README.md` has every key for people.
 
+mod bounds;
 mod check;
 mod chunks;
 mod curriculum;
@@ -13,7 +14,7 @@ mod plan;
 mod reference;
 mod schedule;
 
-pub use check::check_tokenizer;
+pub use check::{check_chunks, check_tokenizer};
 pub use chunks::ChunkRange;
 pub use curriculum::{Curriculum, CurriculumStep, LAG};
 pub use drawn::Drawn;
@@ -181,11 +182,12 @@ pub struct StageRecipe {
     /// Share of samples whose words are in random order, 0 to 1: such text can only be read, not guessed.
     #[serde(default)]
     pub shuffled_share: f64,
-    /// Share of samples, 0 to 1, whose last chunk follows the text of an earlier page, as `--unfold 1` reads it again: the page
+    /// Share of `olm` samples (those of `ocr_share` are never among them), 0 to 1, whose last chunk follows the text of an earlier page, as `--unfold 1` reads it again: the page
     /// that has most in common with the chunk. `olm` stages only; controls leave it out.
     #[serde(default)]
     pub unfolded_share: f64,
-    /// Weight of the first token after a fold, which the last visual token predicts, against 1 for all other tokens.
+    /// Weight of the first token after a fold, which the last visual token predicts, against 1 for all other tokens. `olm` and
+    /// `sft` stages only: others have no folds.
     #[serde(default = "default::first_weight")]
     pub first_weight: f64,
     /// Share of `ocr` samples in an `olm` stage, 0 to 1.
@@ -233,7 +235,7 @@ pub struct AuxRecipe {
     /// Naming the tokens that begin in a patch by the angle to their embeddings.
     pub directions: f64,
     /// Predicting, from every visual token of a folded page, the token that follows its stretch of text; without it only a
-    /// page's last visual token predicts anything. `olm` and `sft` samples only; nothing with `visual_sees_text`, where a visual
+    /// page's last visual token predicts anything. `olm` and `sft` stages only; nothing with `visual_sees_text`, where a visual
     /// token sees what it would predict.
     pub next: f64,
 }

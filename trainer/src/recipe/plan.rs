@@ -81,7 +81,7 @@ impl Plan {
             let tokens = stage
                 .chunk_tokens
                 .map_or(chunk_tokens, |range| range.max.min(chunk_tokens));
-            (most.unwrap_or(1) * tokens) as u64
+            (most.unwrap_or(1) as u64).saturating_mul(tokens as u64)
         };
         let stages: Vec<StageRecipe> = recipe.stage.iter().map(|stage| scaled(stage, processes)).collect();
         let mut plan = Self {
@@ -112,7 +112,7 @@ impl Plan {
 
     /// Number of steps.
     pub fn steps(&self) -> u64 {
-        self.stages.iter().map(|stage| stage.steps).sum()
+        self.stages.iter().fold(0, |sum, stage| stage.steps.saturating_add(sum))
     }
 
     /// The stages.
@@ -151,10 +151,10 @@ impl Plan {
     fn stage_at(&self, step: u64) -> Option<(usize, u64)> {
         let mut first = 0;
         for (number, stage) in self.stages.iter().enumerate() {
-            if step < first + stage.steps {
+            if step < first.saturating_add(stage.steps) {
                 return Some((number, first));
             }
-            first += stage.steps;
+            first = first.saturating_add(stage.steps);
         }
         None
     }
@@ -225,7 +225,8 @@ impl Plan {
     fn take(&self, tokens: &mut [u64], samples: std::ops::Range<u64>) {
         for index in samples {
             if let Some(stage) = self.spans.stage(index) {
-                tokens[self.set(stage, index)] += self.slots[stage];
+                let set = &mut tokens[self.set(stage, index)];
+                *set = set.saturating_add(self.slots[stage]);
             }
         }
     }
@@ -248,7 +249,7 @@ impl Plan {
         self.take(&mut now, start..first);
         for request in &mut requests {
             request.position = now[request.set];
-            now[request.set] += request.slot;
+            now[request.set] = now[request.set].saturating_add(request.slot);
         }
         requests
     }
@@ -271,7 +272,7 @@ impl Plan {
 /// The stage with all documents of a step in its `batch`.
 fn scaled(stage: &StageRecipe, processes: usize) -> StageRecipe {
     StageRecipe {
-        batch: stage.batch * stage.accumulate * processes,
+        batch: stage.batch.saturating_mul(stage.accumulate).saturating_mul(processes),
         ..stage.clone()
     }
 }

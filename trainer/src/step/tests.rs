@@ -164,6 +164,28 @@ fn model(config: &Config) -> (Model, CellHead<Flex>) {
     (with_parameters(model, larger), head)
 }
 
+#[test]
+fn a_share_without_anything_to_learn_learns_nothing() {
+    let config = config(false, AlignerKind::Mlp);
+    let (model, head) = model(&config);
+    let mut silent = sample(&config, SampleKind::Sft, 0);
+    silent.chunks.iter_mut().for_each(|chunk| chunk.learn = false);
+    let plan = StepPlan {
+        cells_weight: 0.0,
+        next_weight: 0.0,
+        ..step_plan()
+    };
+    for activation_checkpointing in [false, true] {
+        let compute = Compute {
+            activation_checkpointing,
+            ..Compute::default()
+        };
+        let (loss, share) = share_by(&model, &head, std::slice::from_ref(&silent), &plan, compute);
+        assert_eq!((loss, share.stats.text_tokens), (0.0, 0));
+        assert!(share.grads.iter().flatten().flat_map(values).all(|slope| slope == 0.0));
+    }
+}
+
 /// Slopes along the gradient itself and along a random direction, tensor by tensor.
 fn check(config: &Config, samples: &[Sample]) {
     let (model, head) = model(config);

@@ -42,7 +42,10 @@ fn bad_recipes_and_data_are_named() {
         "{typo}"
     );
     let only_empty = with("[data]\n", "[data]\nstream = false\n", &[("train.txt", b" \n")]);
-    assert!(only_empty.contains("hold no text"), "{only_empty}");
+    assert!(
+        only_empty.contains("data set \"train\"") && only_empty.contains("train.txt: hold no text"),
+        "{only_empty}"
+    );
     let latin = with(
         "[data]\n",
         "[data]\nstream = false\n",

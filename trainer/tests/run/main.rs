@@ -3,6 +3,7 @@
 
 mod chain;
 mod controls;
+mod ends;
 mod faults;
 mod house;
 mod overfit;
