@@ -5,6 +5,7 @@
 //! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial broadcast plain
 
 #import linear
+#import weights
 
 // Tiles reach over the edges.
 fn finish_inside(row: u32, token: u32, first: f32, second: f32) {

@@ -2,22 +2,18 @@
 //!
 //! FORM gated: the matrix holds `rows` gate rows, then `rows` up rows; y = silu(gate x) · (up x).
 //! Bound on a GPU by reading the weights once: neighbouring invocations read neighbouring groups of four of one row.
-//! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial plain subgroup
+//! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial broadcast plain subgroup
 
 #import linear
 
 // Rows of x that a workgroup takes.
 const TOKENS: u32 = 1u;
 
-#if STYLE_serial
-// No barrier, and what is loaded of x serves several rows: software adapters pay for every load of every lane.
+#if STYLE_serial || STYLE_broadcast
+// No barrier, and what is loaded of x serves eight rows: software adapters pay for every load of every lane. In style
+// broadcast the lanes of a subgroup (at least four) tell each other what they loaded of x.
 #import weight_step
-#if WEIGHT_f32
-const SUMS: u32 = 4u;
-#else
-// Rows of fewer words: x is a larger part of the loads.
 const SUMS: u32 = 8u;
-#endif
 #if FORM_gated
 const OUTPUTS: u32 = SUMS / 2u;
 #else
@@ -26,7 +22,8 @@ const OUTPUTS: u32 = SUMS;
 const LANES: u32 = 8u;
 const ROWS: u32 = LANES * OUTPUTS;
 
-// The first step of the row that sum number `i` belongs to. Rows past the end repeat the last.
+// The first step of the row that sum number `i` belongs to. Rows past the end repeat the last: every lane takes part in
+// telling.
 fn row_start(row: u32, i: u32) -> u32 {
 #if FORM_gated
     return (select(0u, p.rows, i >= OUTPUTS) + min(row + i % OUTPUTS, p.rows - 1u)) * steps();
@@ -42,67 +39,68 @@ fn store(row: u32, token: u32, first: f32, second: f32) {
 }
 
 @compute @workgroup_size(8)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+#if STYLE_broadcast
+    @builtin(subgroup_invocation_id) sub_lane: u32,
+#endif
+) {
     let row = group.x * ROWS + lane * OUTPUTS;
+#if STYLE_broadcast
+    let share = sub_lane & 3u;
+#else
     if row >= p.rows {
         return;
     }
+    const share = 0u;
+#endif
     let w0 = row_start(row, 0u);
     let w1 = row_start(row, 1u);
     let w2 = row_start(row, 2u);
     let w3 = row_start(row, 3u);
-    var s0 = 0.0;
-    var s1 = 0.0;
-    var s2 = 0.0;
-    var s3 = 0.0;
-#if !WEIGHT_f32
     let w4 = row_start(row, 4u);
     let w5 = row_start(row, 5u);
     let w6 = row_start(row, 6u);
     let w7 = row_start(row, 7u);
+    var s0 = 0.0;
+    var s1 = 0.0;
+    var s2 = 0.0;
+    var s3 = 0.0;
     var s4 = 0.0;
     var s5 = 0.0;
     var s6 = 0.0;
     var s7 = 0.0;
-#endif
     let xs = group.y * steps();
     for (var k = 0u; k < steps(); k++) {
-        let v = step_of_x(xs + k);
+        let v = step_of_x(xs + k, share);
         s0 += step_dot(w0 + k, v);
         s1 += step_dot(w1 + k, v);
         s2 += step_dot(w2 + k, v);
         s3 += step_dot(w3 + k, v);
-#if !WEIGHT_f32
         s4 += step_dot(w4 + k, v);
         s5 += step_dot(w5 + k, v);
         s6 += step_dot(w6 + k, v);
         s7 += step_dot(w7 + k, v);
-#endif
     }
 #if FORM_gated
-#if WEIGHT_f32
-    store(row, group.y, s0, s2);
-    store(row + 1u, group.y, s1, s3);
-#else
     store(row, group.y, s0, s4);
     store(row + 1u, group.y, s1, s5);
     store(row + 2u, group.y, s2, s6);
     store(row + 3u, group.y, s3, s7);
-#endif
 #else
     store(row, group.y, s0, 0.0);
     store(row + 1u, group.y, s1, 0.0);
     store(row + 2u, group.y, s2, 0.0);
     store(row + 3u, group.y, s3, 0.0);
-#if !WEIGHT_f32
     store(row + 4u, group.y, s4, 0.0);
     store(row + 5u, group.y, s5, 0.0);
     store(row + 6u, group.y, s6, 0.0);
     store(row + 7u, group.y, s7, 0.0);
 #endif
-#endif
 }
 #else
+#import weights
 // A workgroup shares ROWS outputs; every invocation takes a stride of each row.
 const ROWS: u32 = 4u;
 const LANES: u32 = 64u;

@@ -1,4 +1,5 @@
-// A linear layer: its parameters, its buffers and how it ends.
+// A linear layer: its parameters, its buffers and how it ends. The matrix (binding 1) is imported beside it: `weights` or
+// `weight_step`.
 struct Params {
     // Rows of x and y (a grid of mat_vec says it as well).
     tokens: u32,
@@ -18,7 +19,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-#import weights
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;

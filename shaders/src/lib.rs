@@ -20,8 +20,10 @@
 //!    as clearly as possible, over all variants. A test fails for a kernel without a twin.
 //!
 //! # Quantised weights
-//! A matrix in one storage buffer of 32-bit words, its rows one after another, as [`twins::weights`] reads them:
-//! * f16: two values a word, the first in the low half. Rows are multiples of 4 values (f32 too).
+//! A matrix in one storage buffer of 32-bit words (of whole groups of four), its rows one after another, as
+//! [`twins::weights`] reads them:
+//! * f16: two values a word, the first in the low half; finite (`mat_vec` reads an infinity as a number on software
+//!   adapters). Rows are multiples of 4 values (f32 too).
 //! * q8_0: four signed bytes a word, the first in the low byte; from word `Params::scales` on one f16 scale per block of
 //!   32 values, two a word, the even block in the low half. Value = byte · scale. Rows are multiples of 32 values.
 //! * q4_0: eight values a word, the first in the lowest four bits; scales likewise. Value = (bits - 8) · scale. Rows are

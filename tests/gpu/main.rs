@@ -11,6 +11,7 @@
 )]
 
 mod adapter;
+mod counts;
 #[cfg(feature = "burn")]
 mod end_to_end;
 mod faults;

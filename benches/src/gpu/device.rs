@@ -47,11 +47,11 @@ impl Device {
         buffer
     }
 
-    /// A storage buffer of `bytes`.
+    /// A storage buffer of `bytes`, and of whole groups of four words, as the runtime's are.
     pub(crate) fn empty(&self, bytes: u64) -> wgpu::Buffer {
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
-            size: bytes.max(16),
+            size: bytes.max(16).next_multiple_of(16),
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         })

@@ -41,18 +41,22 @@ impl Values {
             Weight::Q4_0 => 1.0 / 8.0,
             Weight::F32 | Weight::F16 => 1.0,
         };
-        let pair = |values: &mut Self| {
+        let pair = |values: &mut Self, most: f32| {
             let half = |v: &mut Self| u32::from(f16::from_f32(v.0.random_range(-most..most)).to_bits());
             half(values) | half(values) << 16
         };
         let mut words: Vec<u32> = match weight {
             Weight::F32 => return (self.floats(n), 0),
-            Weight::F16 => return ((0..n / 2).map(|_| pair(self)).collect(), 0),
+            Weight::F16 => {
+                // Now and then as small as they get: below 2^-14 a half has no leading 1.
+                let most = if self.below(4) == 0 { 1.0 / 8192.0 } else { most };
+                return ((0..n / 2).map(|_| pair(self, most)).collect(), 0);
+            }
             Weight::Q8_0 => (0..n / 4).map(|_| self.0.random()).collect(),
             Weight::Q4_0 => (0..n / 8).map(|_| self.0.random()).collect(),
         };
         let scales = words.len() as u32;
-        words.extend((0..blocks.div_ceil(2)).map(|_| pair(self)));
+        words.extend((0..blocks.div_ceil(2)).map(|_| pair(self, most)));
         (words, scales)
     }
 }
