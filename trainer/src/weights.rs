@@ -113,7 +113,12 @@ mod tests {
             let packed = Packed::<Flex>::new(&[layout(&sample, &config)], false, (4, 2), patch, &Default::default());
             let samples = [&sample];
             let places = Places::new(&samples);
-            let weights: f64 = packed.targets.iter().map(|t| weight(places.of(t), 5.0)).sum();
+            let learnt = packed
+                .targets
+                .iter()
+                .map(|t| places.of(t))
+                .filter(|place| place.learn || kind == SampleKind::Read);
+            let weights: f64 = learnt.map(|place| weight(place, 5.0)).sum();
             let total = Totals::of(std::slice::from_ref(&sample), 5.0);
             let total = total.over(&crate::team::Alone).expect("alone").text;
             assert_eq!(total, expected, "{kind:?} {lengths:?}");

@@ -31,8 +31,8 @@ fn in_blocks<B: Backend>(qkv: Qkv<B>, plan: &AttentionPlan, products: FloatDType
             .cast(products)
             .reshape([d, size, kv_heads, groups, head_dim])
             .permute([0, 2, 3, 1, 4]),
-        k_memory: k.clone().narrow(2, 0, m),
-        v_memory: v.clone().narrow(2, 0, m),
+        k_memory: (m > 0).then(|| k.clone().narrow(2, 0, m)),
+        v_memory: (m > 0).then(|| v.clone().narrow(2, 0, m)),
         k_open: (open > 0).then(|| k.narrow(2, m, open)),
         v_open: (open > 0).then(|| v.narrow(2, m, open)),
         given,
@@ -52,10 +52,18 @@ fn in_blocks<B: Backend>(qkv: Qkv<B>, plan: &AttentionPlan, products: FloatDType
         .reshape([rows, kv_heads * groups * head_dim])
 }
 
+/// Rows of keys or values.
+fn slots<B: Backend>(t: &Option<Tensor<B, 4>>, start: usize, n: usize) -> Tensor<B, 4> {
+    let t = t.as_ref().expect("whoever asks for rows has some");
+    t.clone().narrow(2, start, n)
+}
+
 struct Heads<B: Backend> {
     q: Tensor<B, 5>,
-    k_memory: Tensor<B, 4>,
-    v_memory: Tensor<B, 4>,
+    /// `[d, kv_heads, M, head_dim]`.
+    k_memory: Option<Tensor<B, 4>>,
+    v_memory: Option<Tensor<B, 4>>,
+    /// `[d, kv_heads, n × K, head_dim]`.
     k_open: Option<Tensor<B, 4>>,
     v_open: Option<Tensor<B, 4>>,
     given: FloatDType,
@@ -77,7 +85,7 @@ impl<B: Backend> Heads<B> {
             .clone()
             .narrow(3, start, n)
             .reshape([d, kv_heads, groups * n, head_dim]);
-        let keys = |t: &Tensor<B, 4>| t.clone().narrow(2, low, seen);
+        let keys = |t: &Option<Tensor<B, 4>>| slots(t, low, seen);
         let scores = q.matmul(keys(&self.k_memory).transpose()).cast(self.given);
         let scores = scores.reshape([d, kv_heads * groups, n, seen]) + self.hidden_memory(plan, start, low..end);
         let weights = activation::softmax(scores, 3).cast(self.products);
@@ -132,12 +140,7 @@ impl<B: Backend> Heads<B> {
             .swap_dims(2, 3);
         let per_head = q.clone().reshape([d, kv_heads, n * groups * k_len, head_dim]);
         let per_chunk = q.reshape([d * kv_heads * n, groups * k_len, head_dim]);
-        let own = |t: &Option<Tensor<B, 4>>| {
-            let t = t.as_ref().expect("there is open text");
-            t.clone()
-                .narrow(2, first * k_len, text)
-                .reshape([d * kv_heads * n, k_len, head_dim])
-        };
+        let own = |t: &Option<Tensor<B, 4>>| slots(t, first * k_len, text).reshape([d * kv_heads * n, k_len, head_dim]);
         let to_own = per_chunk.matmul(own(&self.k_open).transpose()).cast(self.given);
         let to_own = to_own.reshape([d * kv_heads, n, groups, k_len, k_len]) + self.hidden_later(k_len);
         let weigh = |scores: Tensor<B, 5>| activation::softmax(scores, 4).cast(self.products);
@@ -148,7 +151,7 @@ impl<B: Backend> Heads<B> {
         let out = if seen == 0 {
             weigh_own(weigh(to_own)).reshape([d, kv_heads, n * groups * k_len, head_dim])
         } else {
-            let keys = |t: &Tensor<B, 4>| t.clone().narrow(2, low, seen);
+            let keys = |t: &Option<Tensor<B, 4>>| slots(t, low, seen);
             let to_memory = per_head.matmul(keys(&self.k_memory).transpose()).cast(self.given);
             let to_memory = to_memory.reshape([d, kv_heads, n, groups * k_len, seen])
                 + self.hidden_chunks(ranges(), low, [d, n, seen]);
@@ -196,7 +199,7 @@ mod tests {
     use super::super::fused::{Fused, unwrap, wrap};
     use super::super::packed::{DocumentTokens, Packed};
     use super::*;
-    use crate::context::Piece;
+    use crate::context::{Element, Layout, Piece};
     use burn::backend::Autodiff;
     use burn::tensor::Distribution;
     use burn_flex::Flex;
@@ -306,8 +309,8 @@ mod tests {
     fn counted(packed: &Packed<B>, documents: &[DocumentTokens]) -> Vec<f32> {
         let mut real = vec![0.0; documents.len() * packed.rows()];
         for (d, document) in documents.iter().enumerate() {
-            let layout = crate::context::Layout::new(&document.pieces, false);
-            let (stay, open): (Vec<_>, Vec<_>) = layout.elements().iter().partition(|e| e.stays());
+            let layout = Layout::new(&document.pieces, false);
+            let (stay, open): (Vec<&Element>, Vec<&Element>) = layout.elements().iter().partition(|e| e.stays());
             let at = d * packed.rows();
             real[at..at + stay.len()].fill(1.0);
             let mut chunks: Vec<usize> = open.iter().map(|e| e.piece).collect();

@@ -102,7 +102,7 @@ impl Stream {
 
     /// What draws the pages.
     pub(super) fn drawer(&self) -> &Drawer {
-        &self.drawer
+        &self.shards.drawer
     }
 
     /// Number of shards.

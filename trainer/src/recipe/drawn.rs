@@ -37,7 +37,7 @@ struct Span {
 impl Spans {
     /// Of `stages`, whose batches are those of all processes, after `from`.
     pub(super) fn new(stages: &[StageRecipe], from: &Drawn) -> Self {
-        let (mut spans, mut first_step, mut first) = (Vec::new(), 0, from.samples);
+        let (mut spans, mut first_step, mut first) = (Vec::new(), 0u64, from.samples);
         for (stage, recipe) in stages.iter().enumerate() {
             let end = first_step.saturating_add(recipe.steps);
             let begun = first_step < from.step;

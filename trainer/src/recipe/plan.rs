@@ -149,7 +149,7 @@ impl Plan {
 
     /// The stage that step `step` is in, and its first step.
     fn stage_at(&self, step: u64) -> Option<(usize, u64)> {
-        let mut first = 0;
+        let mut first = 0u64;
         for (number, stage) in self.stages.iter().enumerate() {
             if step < first.saturating_add(stage.steps) {
                 return Some((number, first));
