@@ -61,8 +61,10 @@ pub(crate) fn hold(runtimes: &mut [Runtime], sizes: Sizes) -> Result<(Vec<Run>, 
         runtime.start()?;
         logits.push(runtime.read(&ids)?.data);
         runtime.start()?;
-        for &id in &ids[..2] {
-            runtime.step(id)?;
+        // As many as in a round: burn compiles again as the context grows.
+        let mut id = ids[0];
+        for _ in 0..=sizes.decode_tokens {
+            id = runtime.step(id)?;
         }
         eprintln!("  {}: warm after {:.1} s", runtime.name, start.elapsed().as_secs_f64());
     }

@@ -19,7 +19,7 @@ use folio_engine::config::Config;
 use folio_engine::gpu::{GpuRunner, Machine, Style, WgpuMachine};
 use folio_engine::runner::Runner;
 use folio_shaders::Weight;
-use report::Report;
+use report::{Kernels, Report, Times};
 use runtimes::{Burn, Runtime};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -172,10 +172,6 @@ fn styles(cli: &Cli, subgroups: bool) -> Vec<Style> {
             .collect(),
     }
 }
-
-/// Kernel, launches, seconds.
-type Times = (&'static str, u64, f64);
-type Kernels = Vec<(&'static str, Vec<Times>)>;
 
 /// Times of every kernel, decoding and reading a prompt, each in a runner of its own.
 fn kernels(cli: &Cli, dir: &Path, config: &Config) -> Result<Kernels> {

@@ -7,6 +7,11 @@ use folio_benches::prompt::{Mode, PromptRun};
 use folio_benches::statistics::median;
 use serde_json::{Value, json};
 
+/// Kernel, launches, seconds.
+pub(crate) type Times = (&'static str, u64, f64);
+/// Times of every kernel, under what was run.
+pub(crate) type Kernels = Vec<(&'static str, Vec<Times>)>;
+
 /// Everything measured on one model.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -19,7 +24,7 @@ pub(crate) struct Report {
     /// Folded and full, in the order they ran.
     pub(crate) folding: Vec<PromptRun>,
     /// Kernel, launches, seconds; of decoding, then of prefill.
-    pub(crate) kernels: Vec<(&'static str, Vec<(&'static str, u64, f64)>)>,
+    pub(crate) kernels: Kernels,
 }
 
 /// A figure and what is wanted of it.
