@@ -92,13 +92,7 @@ fn every_variant_is_found() {
         .flat_map(|(w, f)| Style::ALL.map(|s| (w, f, s)))
     {
         let label = crate::mat_vec::kernel(weight, form, style).label;
-        // It has no variant that broadcasts.
-        let found = if style == Style::Broadcast {
-            Style::Serial
-        } else {
-            style
-        };
-        assert_eq!(label, format!("mat_vec[{weight},{form},{found}]"));
+        assert_eq!(label, format!("mat_vec[{weight},{form},{style}]"));
         let kernel = crate::embed_rows::kernel(weight);
         assert_eq!((kernel.name, Weight::of(kernel)), ("embed_rows", Some(weight)));
     }
