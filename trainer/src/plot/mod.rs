@@ -16,7 +16,7 @@ pub struct Panel {
 }
 
 /// What is drawn of a run, in order; panels without data are left out.
-pub const PANELS: [Panel; 8] = [
+pub const PANELS: [Panel; 11] = [
     Panel {
         title: "training: nats a text token",
         series: &[
@@ -71,5 +71,17 @@ pub const PANELS: [Panel; 8] = [
     Panel {
         title: "GFLOP/s achieved",
         series: &[("flops_per_s", "GFLOP/s")],
+    },
+    Panel {
+        title: "validation: tokens of a page read back right, share",
+        series: &[("eval_ocr_exact", "exact")],
+    },
+    Panel {
+        title: "waiting for data between lines, seconds",
+        series: &[("wait_s", "waited")],
+    },
+    Panel {
+        title: "memory, MB",
+        series: &[("rss_mb", "resident")],
     },
 ];
