@@ -38,7 +38,7 @@ def of_control(recipe, name, memory, sees):
     text = replaced(text, 'out = "runs/controls/vision"', f'out = "runs/controls/{name}"')
     if sees:
         # A visual token would see the text that it is to predict, and copy it.
-        text = replaced(text, "next = 0.5", "next = 0.0", times=2)
+        text = replaced(text, "next = 0.5", "next = 0.0")
     return text
 
 

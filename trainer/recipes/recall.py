@@ -49,10 +49,14 @@ def own_words(rng, length):
     return out
 
 def facts(rng, length, text):
-    """"The key is …." for a few things, again and again, with stretches of a book between them."""
-    things = rng.sample(NOUNS, rng.randint(1, 8))
+    """"The key is …." for some things, again and again, with stretches of a book between them: from one or two things, whose last mention is near, to
+    a hundred, whose last mention is thousands of characters away."""
+    names = sorted({word for word in text.split() if word.isascii() and word.isalpha() and word.islower() and 3 <= len(word) <= 8} | set(NOUNS))
+    things = rng.sample(names, min(len(names), int(math.exp(rng.uniform(0, math.log(100))))))
+    if "key" not in things:
+        things[0] = "key"
     values = {thing: letters(rng, 12) for thing in things}
-    between, out, at = rng.choice([0, 0, 40, 120]), "", 0
+    between, out, at = rng.choice([0, 0, 0, 40, 120]), "", 0
     while len(out) < length:
         thing = rng.choice(things)
         step = rng.randint(0, 2 * between)

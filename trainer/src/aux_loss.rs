@@ -82,8 +82,8 @@ pub fn direction_loss<B: AutodiffBackend>(
     visual: Tensor<B, 2>,
     embedding: Tensor<B, 2>,
     tokens: &[Vec<u32>],
-    named: f64,
-    slots: f64,
+    [named, slots]: [f64; 2],
+    dtype: FloatDType,
 ) -> (f64, Tensor<B, 1>)
 where
     B::InnerBackend: Fused,
@@ -95,7 +95,7 @@ where
     let unit = embedding / squares.sqrt();
     let visual_squares = visual.clone().square().mean_dim(1).add_scalar(1e-12);
     let scaled = (visual / visual_squares.clone().sqrt()).mul_scalar(SHARPNESS / d);
-    let (value, surrogate) = token_loss(scaled, unit, tokens, named);
+    let (value, surrogate) = token_loss(scaled, unit, tokens, named, dtype);
     let ratio = (visual_squares / typical.unsqueeze()).log();
     let penalty = ratio.square().sum().mul_scalar(LENGTH_WEIGHT / slots);
     (value, surrogate + penalty)
@@ -103,12 +103,13 @@ where
 
 /// Cross-entropy of the tokens that stand in each patch, read off its visual token by the (detached) token
 /// embedding: it puts visual tokens into the space that the decoder already reads. Gives value and surrogate, as a mean
-/// over `named` patches: those of the whole batch that have tokens.
+/// over `named` patches: those of the whole batch that have tokens. Products are computed in `dtype`.
 pub fn token_loss<B: AutodiffBackend>(
     visual: Tensor<B, 2>,
     embedding: Tensor<B, 2>,
     tokens: &[Vec<u32>],
     named: f64,
+    dtype: FloatDType,
 ) -> (f64, Tensor<B, 1>)
 where
     B::InnerBackend: Fused,
@@ -121,7 +122,7 @@ where
             answers.weights.push((1.0 / (named * ids.len() as f64)) as f32);
         }
     }
-    let ce = linear_ce(visual, embedding, &answers, true, FloatDType::F32);
+    let ce = linear_ce(visual, embedding, &answers, true, dtype);
     (ce.value, ce.surrogate)
 }
 
@@ -152,7 +153,14 @@ mod tests {
 
     fn value(visual: &[f32]) -> f64 {
         let tokens = [vec![3, 7, 11], vec![20], vec![]];
-        direction_loss(rows(visual), rows(&numbers(40 * D, 1, 0.02)), &tokens, 2.0, 3.0).0
+        direction_loss(
+            rows(visual),
+            rows(&numbers(40 * D, 1, 0.02)),
+            &tokens,
+            [2.0, 3.0],
+            FloatDType::F32,
+        )
+        .0
     }
 
     #[test]
@@ -178,7 +186,13 @@ mod tests {
             let visual: Vec<f32> = numbers(3 * D, 2, 0.02).iter().map(|x| x * factor).collect();
             let visual = rows(&visual).require_grad();
             let tokens = [vec![3, 7, 11], vec![20], vec![5]];
-            let (_, surrogate) = direction_loss(visual.clone(), rows(&numbers(40 * D, 1, 0.02)), &tokens, 3.0, 3.0);
+            let (_, surrogate) = direction_loss(
+                visual.clone(),
+                rows(&numbers(40 * D, 1, 0.02)),
+                &tokens,
+                [3.0, 3.0],
+                FloatDType::F32,
+            );
             let grad = visual.grad(&surrogate.backward()).unwrap();
             let along = (grad * visual.inner()).sum().into_data().convert::<f64>();
             along.as_slice::<f64>().unwrap()[0]
@@ -223,7 +237,7 @@ mod tests {
         let (visual, embedding) = (numbers(3 * D, 2, 0.02), rows(&numbers(40 * D, 1, 0.02)));
         // The value is without the penalty: compare along a direction that keeps the rows' lengths.
         let leaf = rows(&visual).require_grad();
-        let (_, surrogate) = direction_loss(leaf.clone(), embedding.clone(), &tokens, 3.0, 3.0);
+        let (_, surrogate) = direction_loss(leaf.clone(), embedding.clone(), &tokens, [3.0, 3.0], FloatDType::F32);
         let grad = leaf.grad(&surrogate.backward()).unwrap().into_data().convert::<f32>();
         let grad = grad.as_slice::<f32>().unwrap();
         let mut along = numbers(3 * D, 9, 1.0);
@@ -236,7 +250,7 @@ mod tests {
         let expected: f64 = grad.iter().zip(&along).map(|(g, a)| f64::from(g * a)).sum();
         let moved = |by: f32| {
             let v: Vec<f32> = visual.iter().zip(&along).map(|(v, a)| v + by * a).collect();
-            direction_loss(rows(&v), embedding.clone(), &tokens, 3.0, 3.0).0
+            direction_loss(rows(&v), embedding.clone(), &tokens, [3.0, 3.0], FloatDType::F32).0
         };
         let found = (moved(1e-4) - moved(-1e-4)) / 2e-4;
         assert!(

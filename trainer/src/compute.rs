@@ -1,8 +1,9 @@
 //! How a step is computed: in which precision, and what its forward pass keeps for the backward pass.
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{FloatDType, Tensor, TensorPrimitive};
+use folio_engine::model::Fused;
 use serde::Deserialize;
 
 /// How a step is computed; none of it changes what is learnt but by rounding.
@@ -22,7 +23,8 @@ pub enum Precision {
     #[default]
     F32,
     /// bfloat16: the products of the linear layers, of attention and of the output head round their inputs to it. Weights,
-    /// moments, gradients, norms, softmax and losses stay in f32. (On a CPU the attention kernels stay in f32, too.)
+    /// moments, gradients, norms, softmax and losses stay in f32. (On a CPU the attention kernels stay in f32, too; processors
+    /// without AVX512-BF16 multiply the rounded numbers in f32.)
     Bf16,
 }
 
@@ -37,7 +39,7 @@ impl Precision {
 
     /// `module` as its products take it: its matrices rounded, within the graph, so that gradients reach the f32 weights.
     /// Tables of embeddings, the output head and vectors stay as they are.
-    pub fn working<B: Backend, M: Module<B>>(self, module: M) -> M {
+    pub fn working<B: Fused, M: Module<B>>(self, module: M) -> M {
         match self {
             Self::F32 => module,
             Self::Bf16 => module.map(&mut Round { path: Vec::new() }),
@@ -64,7 +66,7 @@ impl Round {
     }
 }
 
-impl<B: Backend> ModuleMapper<B> for Round {
+impl<B: Fused> ModuleMapper<B> for Round {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
     }
@@ -78,6 +80,7 @@ impl<B: Backend> ModuleMapper<B> for Round {
             return param;
         }
         let (id, tensor, _) = param.consume();
-        Param::initialized(id, tensor.cast(FloatDType::BF16))
+        let rounded = B::in_bf16(tensor.into_primitive().tensor());
+        Param::initialized(id, Tensor::from_primitive(TensorPrimitive::Float(rounded)))
     }
 }

@@ -28,6 +28,7 @@ pub mod setup;
 mod shares;
 pub mod stats;
 pub mod step;
+mod step_plan;
 pub mod team;
 pub mod tokenizer_train;
 mod visual_next;

@@ -36,8 +36,10 @@ where
     B::InnerBackend: Fused,
 {
     let (h, w) = (hidden.clone().inner(), weight.clone().inner());
-    let given: FloatDType = h.dtype().into();
-    let (h, w) = (h.cast(dtype), w.cast(dtype));
+    let matmul = |a: Tensor<B::InnerBackend, 2>, b: Tensor<B::InnerBackend, 2>| {
+        let [a, b] = [a, b].map(|t| t.into_primitive().tensor());
+        Tensor::<B::InnerBackend, 2>::from_primitive(TensorPrimitive::Float(B::InnerBackend::matmul_in(a, b, dtype)))
+    };
     let [n, _] = h.dims();
     let mut d_hidden = Vec::new();
     let mut d_weight: Option<Tensor<B::InnerBackend, 2>> = None;
@@ -47,7 +49,7 @@ where
         let rows = BLOCK.min(n - start);
         let end = at + answers.rows[at..].partition_point(|&r| r < start + rows);
         let block = h.clone().narrow(0, start, rows);
-        let logits = block.clone().matmul(w.clone().transpose()).cast(given);
+        let logits = matmul(block.clone(), w.clone().transpose());
         let of_block = Answers {
             rows: answers.rows[at..end].iter().map(|row| row - start).collect(),
             classes: answers.classes[at..end].to_vec(),
@@ -55,10 +57,9 @@ where
         };
         let (of_block, d_logits) = cross_entropy(logits, &of_block);
         nll.extend(of_block);
-        let d_logits = d_logits.cast(dtype);
-        d_hidden.push(d_logits.clone().matmul(w.clone()).cast(given));
+        d_hidden.push(matmul(d_logits.clone(), w.clone()));
         if !detach_weight {
-            let part = d_logits.transpose().matmul(block).cast(given);
+            let part = matmul(d_logits.transpose(), block);
             d_weight = Some(match d_weight {
                 Some(sum) => sum + part,
                 None => part,

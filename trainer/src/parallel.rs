@@ -1,34 +1,32 @@
 //! Work shared between threads, with results in the order of the work.
 
-use std::sync::{Mutex, PoisonError};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// `f` of every item, on `threads` threads; the results in the items' order.
+/// `f` of every item, on `threads` threads; the results in the items' order. A thread that has nothing left to do takes parts of the
+/// others' matrix products (`folio_engine`'s, by rayon).
 ///
 /// # Panics
 /// As `f`.
 pub fn in_parallel<T: Send, R: Send>(threads: usize, items: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
-    if threads <= 1 || items.len() <= 1 {
-        return items.into_iter().map(f).collect();
+    match pool(threads.max(1)) {
+        Some(pool) => pool.install(|| items.into_par_iter().with_max_len(1).map(&f).collect()),
+        None => items.into_iter().map(f).collect(),
     }
-    let threads = threads.min(items.len());
-    let queue = Mutex::new(items.into_iter().enumerate());
-    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || {
-        let mut done = Vec::new();
-        while let Some((i, item)) = take() {
-            done.push((i, f(item)));
-        }
-        done
-    };
-    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        handles
-            .into_iter()
-            .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    results.sort_unstable_by_key(|(i, _)| *i);
-    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The threads, made once; none if the system gives none.
+fn pool(threads: usize) -> Option<Arc<ThreadPool>> {
+    static POOLS: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pool) = pools.get(&threads) {
+        return Some(pool.clone());
+    }
+    let pool = Arc::new(ThreadPoolBuilder::new().num_threads(threads).build().ok()?);
+    pools.insert(threads, pool.clone());
+    Some(pool)
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::run_dir::Best;
 use crate::samples::{Samples, write_samples};
 use crate::setup::{Setup, Start};
 use crate::stats::StepStats;
-use crate::step::{Learner, StepPlan};
+use crate::step::Learner;
+use crate::step_plan::step_plan;
 use crate::team::{Alone, Team, check_weights, share_weights};
 use crate::{Error, Result};
 use burn::module::Param;
@@ -402,22 +403,6 @@ where
 
 fn lock(curriculum: &Mutex<Curriculum>) -> MutexGuard<'_, Curriculum> {
     curriculum.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn step_plan(spec: &StepSpec) -> StepPlan {
-    StepPlan {
-        embedding_lr: spec.lr.embedding,
-        language_model_lr: spec.lr.language_model,
-        vision_lr: spec.lr.vision,
-        aligner_lr: spec.lr.aligner,
-        cells_weight: spec.aux.cells,
-        tokens_weight: spec.aux.tokens,
-        directions_weight: spec.aux.directions,
-        next_weight: spec.aux.next,
-        first_weight: spec.first_weight,
-        accumulate: spec.accumulate,
-        clip_norm: spec.clip_norm,
-    }
 }
 
 fn eval_line(step: u64, stats: &EvalStats, seconds: f64) -> EvalLine {

@@ -229,6 +229,7 @@ where
             true => (working.forward(&packed), None),
             false => (working.encode_packed(&packed), None),
         };
+        let dtype = compute.precision.dtype();
         let mut loss = None;
         let mut add = |term| {
             loss = Some(match loss.take() {
@@ -256,13 +257,7 @@ where
             };
             // A share may hold nothing to predict, and not every device takes tensors without rows.
             if n > 0 {
-                let ce = linear_ce(
-                    hidden.predictors(&targets),
-                    model.head(),
-                    &answers,
-                    false,
-                    compute.precision.dtype(),
-                );
+                let ce = linear_ce(hidden.predictors(&targets), model.head(), &answers, false, dtype);
                 let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
                 stats.of_kind(kind).add(sum, n as f64);
                 for ((target, place), nll) in learnt.iter().zip(&ce.nll) {
@@ -286,8 +281,7 @@ where
                         classes: targets.iter().map(|t| t.id as usize).collect(),
                         weights: vec![weight; targets.len()],
                     };
-                    let (rows, dtype) = (hidden.predictors(&targets), compute.precision.dtype());
-                    let ce = linear_ce(rows, model.head(), &answers, false, dtype);
+                    let ce = linear_ce(hidden.predictors(&targets), model.head(), &answers, false, dtype);
                     let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
                     stats.next.add(sum, targets.len() as f64);
                     add(ce.surrogate);
@@ -311,13 +305,18 @@ where
             let tokens: Vec<Vec<u32>> = pages.iter().flat_map(|p| p.patch_tokens.iter().cloned()).collect();
             let named = tokens.iter().filter(|ids| !ids.is_empty()).count() as f64;
             if plan.directions_weight > 0.0 {
-                let (value, surrogate) =
-                    direction_loss(visual.clone(), embedding.clone(), &tokens, totals.named, totals.slots);
+                let (value, surrogate) = direction_loss(
+                    visual.clone(),
+                    embedding.clone(),
+                    &tokens,
+                    [totals.named, totals.slots],
+                    dtype,
+                );
                 stats.directions.add(value * totals.named, named);
                 add(surrogate.mul_scalar(plan.directions_weight));
             }
             if plan.tokens_weight > 0.0 {
-                let (value, surrogate) = token_loss(visual, embedding, &tokens, totals.named);
+                let (value, surrogate) = token_loss(visual, embedding, &tokens, totals.named, dtype);
                 stats.tokens.add(value * totals.named, named);
                 add(surrogate.mul_scalar(plan.tokens_weight));
             }

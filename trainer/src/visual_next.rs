@@ -2,9 +2,9 @@
 //! page's last one (spec section 3). A page's last visual token is one of a whole chunk's predictions, too few to learn from
 //! what a strip says about what comes next.
 //!
-//! The vision encoder attends both ways over a page, so it could learn to hand a visual token the strip behind its own. The
-//! last visual token has nothing behind it: `first_loss` beside `next_loss` tells (they stay together where nothing is
-//! handed back).
+//! The vision encoder attends both ways over a page, so it would learn to hand a visual token the strip behind its own: it never
+//! learns from this loss (`step_plan.rs`). The last visual token has nothing behind it: `first_loss` beside `next_loss` tells
+//! (they stay together where nothing is handed back).
 
 use crate::data::{ChunkSample, Form, Sample};
 use burn::tensor::backend::Backend;

@@ -8,6 +8,7 @@ mod event;
 mod file;
 mod fingerprint;
 mod generate;
+mod in_common;
 #[cfg(test)]
 mod mock;
 mod ops;
@@ -30,6 +31,7 @@ pub use event::{Event, FinishReason};
 pub use file::SavedSession;
 pub use fingerprint::{fingerprint, fingerprint_of};
 pub use generate::Session;
+pub use in_common::in_common;
 pub use ops::PartKind;
 #[cfg(feature = "gpu")]
 pub(crate) use ops::cannot_fold;

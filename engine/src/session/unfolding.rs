@@ -1,4 +1,7 @@
-//! Unfolding: the pages that attention asks for most are read again as text, for the chunk that comes next.
+//! Unfolding: the pages that have most in common with what was written last are read again as text, for the chunk that comes next; where
+//! no page has anything, those that attention asks for most.
+//!
+//! Words come first because attention, summed over heads and layers, was measured to ask for the newest page nearly always (QUALITY.md).
 //!
 //! The text stands behind the last slot of memory, at positions P, P+1, …, and the open chunk behind it; all of it goes when
 //! the chunk is folded, so that the memory is what it is without unfolding. After the pages come the last β tokens of
@@ -8,6 +11,7 @@
 use std::ops::Range;
 
 use super::driver::Driver;
+use super::in_common::in_common;
 use super::ops::Op;
 use super::stats::UnfoldStats;
 use super::{ContextMode, Event};
@@ -78,11 +82,18 @@ impl Driver {
         if self.unfolding.most == 0 || begun || self.unfolding.pages.is_empty() {
             return Ok(Vec::new());
         }
+        let words = in_common(&self.tokens, &self.unfolding.pages, self.question());
         let asked = loop {
+            // Asked in any case: what attention has added up begins anew with the next chunk.
             match self.runner.pages_asked().await {
                 Err(Error::DeviceLost(what)) => self.recover(self.ops.clone(), what).await?,
                 asked => break asked?,
             }
+        };
+        let asked = if words.iter().any(|&shared| shared > 0.0) {
+            words
+        } else {
+            asked
         };
         // Fewer where the chunk itself would find no room behind them.
         let limit = self.runner.config().text.max_position_embeddings;
@@ -98,9 +109,14 @@ impl Driver {
         Ok(Vec::new())
     }
 
-    fn reread(&self, chosen: &[usize]) -> Vec<Range<usize>> {
+    /// The last β tokens, which are read again behind the pages.
+    fn question(&self) -> Range<usize> {
         let tail = self.fold_config().map_or(0, |fold| fold.visual_tokens);
-        reread(&self.unfolding.pages, chosen, self.cursor, tail)
+        self.cursor.saturating_sub(tail)..self.cursor
+    }
+
+    fn reread(&self, chosen: &[usize]) -> Vec<Range<usize>> {
+        reread(&self.unfolding.pages, chosen, self.cursor, self.question().len())
     }
 
     /// Carries out [`Op::Unfold`].

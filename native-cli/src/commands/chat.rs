@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Keep everything as text instead of folding.
     #[arg(long)]
     full: bool,
-    /// Read the N pages that attention asks for most again as text, for each chunk of a reply; 0 is off.
+    /// Read the N pages that have most in common with what was written last again as text, for each chunk of a reply; 0 is off.
     #[arg(
         long,
         value_name = "N",

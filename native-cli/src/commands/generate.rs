@@ -46,8 +46,8 @@ pub(crate) struct Args {
     /// Fold finished text, or keep everything as text [default: folded; a resumed session keeps its own].
     #[arg(long, value_enum)]
     context: Option<Mode>,
-    /// Read the N pages that attention asks for most again as text, for each chunk that is written: a model that has learnt
-    /// to copy can then repeat names and numbers, for some memory and time (see --stats); 0 is off [default: 0; a resumed
+    /// Read the N pages that have most in common with what was written last again as text, for each chunk that is written: a
+    /// model that has learnt to copy can then repeat names and numbers, for some memory and time (see --stats); 0 is off [default: 0; a resumed
     /// session keeps its own].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     unfold: Option<usize>,

@@ -1,6 +1,7 @@
 //! The command line. Only this part of the trainer prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod allocator;
 mod eval;
 mod export;
 mod init;
@@ -61,6 +62,7 @@ impl From<DtypeArg> for Dtype {
 
 /// Runs the command; exit code 0 done, 1 failure, 2 wrong usage (clap's).
 pub(crate) fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let done = match Cli::parse().command {
         Command::Tokenizer(args) => tokenizer::run(&args),
         Command::Init(args) => init::run(&args),

@@ -7,18 +7,17 @@ use super::texts::Texts;
 use super::{Options, Watch};
 use crate::Result;
 use folio_engine::Wait;
-use folio_engine::session::{most_asked, reread};
-use folio_engine::text::Chunk;
+use folio_engine::session::{in_common, most_asked, reread};
 use std::ops::Range;
 
 /// What says which pages are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
-    /// The question's own attention, as in `folio --unfold`.
+    /// The question's own attention, as in `folio --unfold` where no page shares words with it.
     Attention,
     /// The newest pages: what a window of text would hold.
     Recency,
-    /// Runs of three tokens that the question has in common with the page: what a search would find.
+    /// Runs of three tokens that the question has in common with the page, as in `folio --unfold`.
     Words,
 }
 
@@ -33,20 +32,20 @@ impl By {
         }
     }
 
-    /// How much each page is wanted.
-    fn asked(self, reader: &mut Reader, pages: &[Chunk], question: &[u32]) -> Result<Vec<f64>> {
+    /// How much each of `pages` of `ids`, whose end is `question`, is wanted.
+    fn asked(
+        self,
+        reader: &mut Reader,
+        ids: &[u32],
+        pages: &[Range<usize>],
+        question: Range<usize>,
+    ) -> Result<Vec<f64>> {
         Ok(match self {
             Self::Attention => reader.runner()?.pages_asked().wait()?,
             Self::Recency => (0..pages.len()).map(|i| i as f64).collect(),
-            Self::Words => pages.iter().map(|page| in_common(&page.ids, question)).collect(),
+            Self::Words => in_common(ids, pages, question),
         })
     }
-}
-
-/// How many runs of three tokens of `question` stand on a page.
-fn in_common(page: &[u32], question: &[u32]) -> f64 {
-    let there = |run: &&[u32]| page.windows(run.len()).any(|other| &other == run);
-    question.windows(3).filter(there).count() as f64
 }
 
 /// The documents of `needles`. Before the answer is written, `options.unfold` pages are read again, chosen in several ways.
@@ -91,8 +90,6 @@ fn probe(reader: &mut Reader, texts: &Texts, index: usize, by: By, sum: &mut Unf
     }
     let question = reader.tokenizer.encode("\nThe key is")?;
     reader.read(&question)?;
-    let asked = by.asked(reader, pages, &question)?;
-    let chosen = most_asked(&asked, sum.pages);
     // The question is the prompt's tail, and becomes what a session makes of it.
     let mut ids: Vec<u32> = pages.iter().flat_map(|page| &page.ids).copied().collect();
     let mut at: Vec<Range<usize>> = Vec::new();
@@ -101,6 +98,8 @@ fn probe(reader: &mut Reader, texts: &Texts, index: usize, by: By, sum: &mut Unf
         at.push(start..start + page.ids.len());
     }
     ids.extend(&question);
+    let asked = by.asked(reader, &ids, &at, ids.len() - question.len()..ids.len())?;
+    let chosen = most_asked(&asked, sum.pages);
     match reader.chunks(&question).first() {
         Some(tail) if reader.fold.folds_tail(question.len()) => reader.close(tail)?,
         _ => reader.runner()?.keep_open(),
@@ -115,16 +114,4 @@ fn probe(reader: &mut Reader, texts: &Texts, index: usize, by: By, sum: &mut Unf
     sum.exact += f64::from(u8::from(answer.starts_with(&key)));
     sum.characters += answer.chars().zip(key.chars()).filter(|(a, b)| a == b).count() as f64;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_in_common_are_runs_of_three() {
-        assert_eq!(in_common(&[1, 2, 3, 4, 9], &[2, 3, 4, 9, 5]), 2.0);
-        assert_eq!(in_common(&[1, 2, 9, 3, 4], &[1, 2, 3, 4]), 0.0);
-        assert_eq!(in_common(&[1, 2], &[1, 2]), 0.0);
-    }
 }

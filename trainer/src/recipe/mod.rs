@@ -53,8 +53,8 @@ pub struct Recipe {
     /// Threads that share a batch on a CPU. Default: one for each core.
     #[serde(default)]
     pub threads: Option<usize>,
-    /// What matrix products take: `f32` (default) or `bf16` (`--device cuda`, or `cpu`, where it is slower). Weights, moments,
-    /// gradients, norms and softmax are f32 either way.
+    /// What matrix products take: `f32` (default) or `bf16` (`--device cuda` or `cpu`; on processors with
+    /// AVX512-BF16 it is the quicker one). Weights, moments, gradients, norms and softmax are f32 either way.
     #[serde(default)]
     pub precision: Precision,
     /// Keeps only what goes into each block of decoder and encoder, and computes the rest again in the backward pass: about a

@@ -16,6 +16,8 @@ mod math;
 mod norms;
 mod page_attention;
 mod pointwise;
+#[cfg(feature = "train")]
+mod rounded;
 mod shares;
 mod stored;
 #[cfg(feature = "train")]
@@ -38,10 +40,14 @@ pub(super) use stored::{Stored, linear as linear_stored, rows as stored_rows};
 mod gradients {
     pub(in super::super) use super::attention::attention_backward;
     pub(in super::super) use super::cross_entropy::cross_entropy;
-    pub(in super::super) use super::linear::{column_sums, linear, linear_backward_w, linear_backward_x};
+    pub(in super::super) use super::linear::{
+        column_sums, linear, linear_backward_w, linear_backward_x, product_in_bf16,
+    };
+    pub(in super::super) use super::math::View;
     pub(in super::super) use super::norms::{layer_norm_backward, rms_norm_backward};
     pub(in super::super) use super::page_attention::page_attention_backward;
     pub(in super::super) use super::pointwise::{gelu_tanh_backward, swiglu_backward};
+    pub(in super::super) use super::rounded::{Source, in_bf16};
     pub(in super::super) use super::update::{adamw, add, squares};
 }
 #[cfg(feature = "train")]

@@ -131,6 +131,25 @@ impl Fused for Flex {
         plain::linear::<Self>(x, weight, bias)
     }
 
+    #[cfg(feature = "train")]
+    fn in_bf16(t: FloatTensor<Self>) -> FloatTensor<Self> {
+        if t.dtype() != DType::F32 {
+            return Self::float_cast(t, FloatDType::BF16);
+        }
+        FlexTensor::from_data(TensorData::new(values(&t, cpu::in_bf16), Shape::from(dims(&t))))
+    }
+
+    #[cfg(feature = "train")]
+    fn matmul_in(a: FloatTensor<Self>, b: FloatTensor<Self>, dtype: FloatDType) -> FloatTensor<Self> {
+        if dtype != FloatDType::BF16 || a.dtype() != DType::F32 || b.dtype() != DType::F32 {
+            return plain::matmul_in::<Self>(a, b, dtype);
+        }
+        let (a, b) = (strided(a), strided(b));
+        let sizes = [dims(&a.0)[0], dims(&b.0)[1], dims(&a.0)[1]];
+        let y = cpu::product_in_bf16(sizes, (a.0.storage(), a.1), (b.0.storage(), b.1));
+        tensor(y, [sizes[0], sizes[1]])
+    }
+
     fn layer_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -242,6 +261,25 @@ impl Fused for Flex {
         }
         buffer
     }
+}
+
+/// A matrix with its view, one of whose strides is 1; no copy if it is like that already, as a transpose is.
+#[cfg(feature = "train")]
+fn strided(t: FlexTensor) -> (FlexTensor, cpu::View) {
+    let view = |t: &FlexTensor| {
+        let (strides, at) = (t.layout().strides(), t.layout().start_offset());
+        match *strides {
+            [row, 1] if row > 0 => Some(cpu::View::rows(at, row as usize)),
+            [1, column] if column > 0 => Some(cpu::View::rows(at, column as usize).t()),
+            _ => None,
+        }
+    };
+    if let Some(view) = view(&t) {
+        return (t, view);
+    }
+    let t = whole(t);
+    let columns = dims(&t)[1];
+    (t, cpu::View::rows(0, columns))
 }
 
 /// Runs a kernel of attention over KV buffers.

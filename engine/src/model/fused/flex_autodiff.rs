@@ -8,7 +8,7 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::tensor::ops::FloatTensor;
+use burn::tensor::ops::{FloatTensor, FloatTensorOps};
 use burn::tensor::{DType, FloatDType};
 use burn_flex::{Flex, FlexTensor};
 use std::sync::Arc;
@@ -17,10 +17,18 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     const PACKED_ATTENTION: bool = true;
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Option<FloatTensor<Self>>) -> FloatTensor<Self> {
-        if weight.primitive.dtype() != DType::F32 {
+        if !matches!(weight.primitive.dtype(), DType::F32 | DType::BF16) {
             return plain::linear::<Self>(x, weight, bias);
         }
         linear::linear::<C>(x, weight, bias)
+    }
+
+    fn in_bf16(t: FloatTensor<Self>) -> FloatTensor<Self> {
+        let rounded = Flex::in_bf16(t.primitive);
+        match InBf16.prepare::<C>([t.node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((), rounded),
+            OpsKind::UnTracked(prep) => prep.finish(rounded),
+        }
     }
 
     fn layer_norm(
@@ -106,6 +114,21 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         })
+    }
+}
+
+#[derive(Debug)]
+struct InBf16;
+
+impl Backward<Flex, 1> for InBf16 {
+    type State = ();
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        // The slope of rounding is taken as 1.
+        let dy = grads.consume::<Flex>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            grads.register::<Flex>(node.id, Flex::float_cast(dy, FloatDType::F32));
+        }
     }
 }
 

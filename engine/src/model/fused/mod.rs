@@ -147,6 +147,16 @@ pub trait Fused: Backend {
         unwrap(x * inverse * weight.unsqueeze())
     }
 
+    /// `t` rounded to bfloat16.
+    fn in_bf16(t: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_cast(t, FloatDType::BF16)
+    }
+
+    /// `a b`, `[m, k]` and `[k, n]`, outside of any graph, computed in `dtype`; what goes in and comes out is in the type of `a`.
+    fn matmul_in(a: FloatTensor<Self>, b: FloatTensor<Self>, dtype: FloatDType) -> FloatTensor<Self> {
+        plain::matmul_in::<Self>(a, b, dtype)
+    }
+
     /// LayerNorm over rows: `x`, `[n, d]`, by `weight` and `bias`, `[d]`.
     fn layer_norm(
         x: FloatTensor<Self>,

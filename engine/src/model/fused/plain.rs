@@ -22,6 +22,13 @@ pub(super) fn linear<B: Fused>(
     })
 }
 
+/// See [`Fused::matmul_in`].
+pub(super) fn matmul_in<B: Fused>(a: FloatTensor<B>, b: FloatTensor<B>, dtype: FloatDType) -> FloatTensor<B> {
+    let (a, b) = (wrap::<B, 2>(a), wrap::<B, 2>(b));
+    let given = a.dtype();
+    unwrap(a.cast(dtype).matmul(b.cast(dtype)).cast(given))
+}
+
 /// See [`Fused::layer_norm`].
 pub(super) fn layer_norm<B: Fused>(
     x: FloatTensor<B>,

@@ -6,9 +6,11 @@
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
-    // Adding and subtracting 1.5·2²³ rounds to the nearest integer without a library call.
+    // Adding and subtracting 1.5·2²³ rounds to the nearest integer without a library call; the integer stands in the low bits
+    // of the sum. (A cast to i32 saturates, and the compiler then takes one number after the other in longer loops.)
     const ROUND: f32 = 12_582_912.0;
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let p = 1.987_569_1e-4_f32;
     let p = p * r + 1.398_199_9e-3;
@@ -17,7 +19,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let y = p * r * r + r + 1.0;
-    y * f32::from_bits(((n as i32 + 127) << 23) as u32)
+    y * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }
 
 #[inline(always)]
@@ -32,19 +34,19 @@ pub(super) fn tanh(x: f32) -> f32 {
 
 /// A matrix inside a slice: where it begins, its strides.
 #[derive(Clone, Copy)]
-pub(super) struct View {
+pub(in super::super) struct View {
     pub at: usize,
     pub row: usize,
     pub column: usize,
 }
 
 impl View {
-    pub(super) fn rows(at: usize, row: usize) -> Self {
+    pub(in super::super) fn rows(at: usize, row: usize) -> Self {
         Self { at, row, column: 1 }
     }
 
     /// The transpose.
-    pub(super) fn t(self) -> Self {
+    pub(in super::super) fn t(self) -> Self {
         Self {
             at: self.at,
             row: self.column,
@@ -52,7 +54,7 @@ impl View {
         }
     }
 
-    fn end(self, rows: usize, columns: usize) -> usize {
+    pub(super) fn end(self, rows: usize, columns: usize) -> usize {
         self.at + (rows - 1) * self.row + (columns - 1) * self.column + 1
     }
 }
@@ -81,6 +83,23 @@ pub(super) fn matmul(
     };
 }
 
+/// `part(0)`, `part(1)`, …, some of them by threads of rayon's pool that have nothing to do. Whoever does them, they are the same parts, so
+/// results do not depend on it.
+#[cfg(feature = "train")]
+pub(super) fn in_parts(parts: usize, part: &(impl Fn(usize) + Sync)) {
+    fn between(from: usize, to: usize, part: &(impl Fn(usize) + Sync)) {
+        match to - from {
+            0 => {}
+            1 => part(from),
+            n => {
+                let middle = from + n / 2;
+                rayon::join(|| between(from, middle, part), || between(middle, to, part));
+            }
+        }
+    }
+    between(0, parts, part);
+}
+
 /// `a·b` as a new matrix in row-major order. It is written once: zeros first would cost another pass over it.
 #[cfg(feature = "train")]
 pub(super) fn product([m, n, k]: [usize; 3], a: (&[f32], View), b: (&[f32], View)) -> Vec<f32> {
@@ -90,10 +109,58 @@ pub(super) fn product([m, n, k]: [usize; 3], a: (&[f32], View), b: (&[f32], View
     let mut dst = Vec::with_capacity(m * n);
     // SAFETY: there is room for `m × n` numbers in rows of `n`; the product writes each and reads none.
     unsafe {
-        gemm([m, n, k], (dst.as_mut_ptr(), View::rows(0, n)), a, b, false);
+        gemm_in_parts([m, n, k], dst.as_mut_ptr(), a, b, false);
         dst.set_len(m * n);
     }
     dst
+}
+
+/// As [`matmul`] to rows of `n`, shared with idle threads where it is long.
+#[cfg(feature = "train")]
+pub(super) fn shared_matmul([m, n, k]: [usize; 3], dst: &mut [f32], a: (&[f32], View), b: (&[f32], View), add: bool) {
+    assert!(m * n <= dst.len());
+    if m > 0 && n > 0 && k > 0 {
+        // SAFETY: the assertion above.
+        unsafe { gemm_in_parts([m, n, k], dst.as_mut_ptr(), a, b, add) };
+    }
+}
+
+/// # Safety
+/// As [`gemm`], for `m` rows of `n` numbers.
+#[cfg(feature = "train")]
+pub(super) unsafe fn gemm_in_parts(
+    [m, n, k]: [usize; 3],
+    dst: *mut f32,
+    (a, a_view): (&[f32], View),
+    b: (&[f32], View),
+    add: bool,
+) {
+    /// Products of two numbers that are worth another thread's while: some tens of microseconds.
+    const PART: usize = 1 << 22;
+    struct Rows(*mut f32);
+    // SAFETY: no two parts have a row in common.
+    unsafe impl Sync for Rows {}
+    let dst = Rows(dst);
+    let parts = (m * n * k).div_ceil(PART).min(8).min(m.div_ceil(64)).max(1);
+    let rows = m.div_ceil(parts);
+    in_parts(m.div_ceil(rows), &|i| {
+        let dst = &dst;
+        let (from, to) = (i * rows, m.min((i + 1) * rows));
+        let of_a = View {
+            at: a_view.at + from * a_view.row,
+            ..a_view
+        };
+        // SAFETY: the caller's word; rows `from..to` of it.
+        unsafe {
+            gemm(
+                [to - from, n, k],
+                (dst.0.add(from * n), View::rows(0, n)),
+                (a, of_a),
+                b,
+                add,
+            )
+        };
+    });
 }
 
 /// As [`matmul`], none of the sizes 0.

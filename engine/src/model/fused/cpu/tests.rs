@@ -56,12 +56,14 @@ fn pointwise_gradients_are_slopes() {
 fn gradients_of_linear_layers_and_layer_norm_are_slopes() {
     let (x, w, b, dy) = (noise(15, 1), noise(20, 2), noise(4, 3), noise(12, 4));
     let sizes = [3, 5, 4];
-    let of = |x: &[f32], w: &[f32], b: &[f32]| linear(x, w, Some(b), sizes);
-    check(&x, &linear_backward_x(&dy, &w, sizes), &dy, |x| of(x, &w, &b));
-    check(&w, &linear_backward_w(&dy, &x, sizes), &dy, |w| of(&x, w, &b));
+    let of = |x: &[f32], w: &[f32], b: &[f32]| linear(x, Source::F32(w), Some(b), sizes);
+    check(&x, &linear_backward_x(&dy, Source::F32(&w), sizes), &dy, |x| {
+        of(x, &w, &b)
+    });
+    check(&w, &linear_backward_w(&dy, &x, sizes, false), &dy, |w| of(&x, w, &b));
     check(&b, &column_sums(&dy, 4), &dy, |b| of(&x, &w, b));
     let without: Vec<f32> = of(&x, &w, &[0.0; 4]);
-    assert_eq!(linear(&x, &w, None, sizes), without);
+    assert_eq!(linear(&x, Source::F32(&w), None, sizes), without);
 
     let (x, w, b, dy) = (noise(24, 5), noise(8, 6), noise(8, 7), noise(24, 8));
     let (_, moments) = layer_norm(&x, &w, &b, 1e-6);
@@ -199,5 +201,47 @@ fn attention_gradients_are_slopes() {
         check(&q, &dq, &dy, |q| attention(q, &k, &v, HEADS, &plan).0);
         check(&k, &dk, &dy, |k| attention(&q, k, &v, HEADS, &plan).0);
         check(&v, &dv, &dy, |v| attention(&q, &k, v, HEADS, &plan).0);
+    }
+}
+
+/// Parts of a product go to whoever is idle: what comes out must not tell.
+#[test]
+fn products_are_the_same_bits_on_any_number_of_threads() {
+    let numbers = |n: usize, seed: usize| -> Vec<f32> {
+        (0..n)
+            .map(|i| ((i * 7919 + seed * 104_729) % 1999) as f32 / 999.0 - 1.0)
+            .collect()
+    };
+    let sizes = [700, 320, 390];
+    let (x, w) = (numbers(700 * 320, 1), numbers(390 * 320, 2));
+    let (b, dy) = (numbers(390, 3), numbers(700 * 390, 4));
+    let rounded = in_bf16(&w);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("threads");
+        pool.install(|| {
+            [Source::F32(&w), Source::Bf16(&rounded)].map(|w| {
+                let half = matches!(w, Source::Bf16(_));
+                [
+                    linear(&x, w, None, sizes),
+                    linear(&x, w, Some(&b), sizes),
+                    linear_backward_x(&dy, w, sizes),
+                    linear_backward_w(&dy, &x, sizes, half),
+                ]
+            })
+        })
+    };
+    let alone = on(1);
+    // Several times: who takes what is never the same.
+    for _ in 0..5 {
+        assert!(alone == on(3));
+    }
+    // And they are products: halves are near whole numbers' ones.
+    for (whole, half) in alone[0].iter().zip(&alone[1]) {
+        let apart: f32 = whole.iter().zip(half).map(|(a, b)| (a - b).powi(2)).sum();
+        let size: f32 = whole.iter().map(|a| a.powi(2)).sum();
+        assert!(apart > 0.0 && apart.sqrt() < 0.01 * size.sqrt(), "{apart} {size}");
     }
 }

@@ -6,10 +6,20 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
 use burn_flex::{Flex, FlexTensor};
 
-/// See [`super::Fused::linear`]; all f32.
+/// What the numbers of a weight in row-major order give to `f`.
+fn source<R>(weight: &FlexTensor, f: impl FnOnce(cpu::Source<'_>) -> R) -> R {
+    let weight = weight.to_contiguous();
+    match weight.dtype() {
+        DType::BF16 => f(cpu::Source::Bf16(weight.storage())),
+        _ => f(cpu::Source::F32(weight.storage())),
+    }
+}
+
+/// See [`super::Fused::linear`]; the weight f32 or bfloat16, all else f32.
 pub(super) fn linear<C: CheckpointStrategy>(
     x: FloatTensor<Autodiff<Flex, C>>,
     weight: FloatTensor<Autodiff<Flex, C>>,
@@ -18,7 +28,7 @@ pub(super) fn linear<C: CheckpointStrategy>(
     let sizes = [dims(&x.primitive)[0], dims(&x.primitive)[1], dims(&weight.primitive)[0]];
     let of = |bias: Option<&[f32]>| {
         values(&x.primitive, |x| {
-            values(&weight.primitive, |w| cpu::linear(x, w, bias, sizes))
+            source(&weight.primitive, |w| cpu::linear(x, w, bias, sizes))
         })
     };
     let y = match &bias {
@@ -57,11 +67,13 @@ impl<const N: usize> Backward<Flex, N> for Linear {
         let mut parents = ops.parents.into_iter();
         values(&dy, |dy| {
             if let Some(node) = parents.next().flatten() {
-                let dx = values(&weight, |w| cpu::linear_backward_x(dy, w, sizes));
+                let dx = source(&weight, |w| cpu::linear_backward_x(dy, w, sizes));
                 grads.register::<Flex>(node.id, tensor(dx, dims(&x)));
             }
             if let Some(node) = parents.next().flatten() {
-                let dw = values(&x, |x| cpu::linear_backward_w(dy, x, sizes));
+                // f32 for a rounded weight as well: what rounds it takes the gradient of the unrounded one.
+                let rounded = weight.dtype() == DType::BF16;
+                let dw = values(&x, |x| cpu::linear_backward_w(dy, x, sizes, rounded));
                 grads.register::<Flex>(node.id, tensor(dw, dims(&weight)));
             }
             if let Some(node) = parents.next().flatten() {

@@ -1,0 +1,207 @@
+//! Matrix products whose inputs are rounded to bfloat16, with sums in f32 (`precision = "bf16"` of a recipe).
+//!
+//! Where the processor multiplies bfloat16 (AVX512-BF16: Zen 4, Sapphire Rapids and later) both matrices are rounded while
+//! they are packed, and a product costs half of one in f32. Elsewhere the rounded numbers are multiplied in f32.
+
+#[cfg(target_arch = "x86_64")]
+mod pack;
+#[cfg(target_arch = "x86_64")]
+mod tile;
+
+use super::math::{View, gemm_in_parts};
+use super::wide::wide_fn;
+use half::bf16;
+
+/// Numbers to multiply.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) enum Source<'a> {
+    /// Rounded when they are read.
+    F32(&'a [f32]),
+    /// Rounded already.
+    Bf16(&'a [bf16]),
+}
+
+impl Source<'_> {
+    fn len(self) -> usize {
+        match self {
+            Self::F32(s) => s.len(),
+            Self::Bf16(s) => s.len(),
+        }
+    }
+
+    /// The rounded numbers as f32.
+    fn widened(self) -> Vec<f32> {
+        match self {
+            Self::F32(s) => s.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+            Self::Bf16(s) => s.iter().map(|x| x.to_f32()).collect(),
+        }
+    }
+}
+
+wide_fn! {
+    /// `x` rounded, to the nearest even.
+    pub(in super::super) fn in_bf16(x: &[f32]) -> Vec<bf16> {
+        // As `bf16::from_f32`, but without a branch, so that the compiler takes many at a time.
+        let round = |x: &f32| {
+            let bits = x.to_bits();
+            let nearest = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
+            let nan = bits | 0x0040_0000;
+            bf16::from_bits(((if x.is_nan() { nan } else { nearest }) >> 16) as u16)
+        };
+        x.iter().map(round).collect()
+    }
+}
+
+/// `dst += a·b`, `[m, k]·[k, n]`; `dst` in rows of `n`. Of `a` and `b` one of both strides must be 1.
+pub(super) fn add_rounded_product(sizes: [usize; 3], dst: &mut [f32], a: (Source<'_>, View), b: (Source<'_>, View)) {
+    assert!(dst.len() >= sizes[0] * sizes[1]);
+    // SAFETY: the assertion above.
+    unsafe { matmul_to(sizes, dst.as_mut_ptr(), a, b, true) };
+}
+
+/// `a·b` as a new matrix in row-major order; as [`add_rounded_product`].
+pub(super) fn rounded_product([m, n, k]: [usize; 3], a: (Source<'_>, View), b: (Source<'_>, View)) -> Vec<f32> {
+    if m == 0 || n == 0 || k == 0 {
+        return vec![0.0; m * n];
+    }
+    let mut dst = Vec::with_capacity(m * n);
+    // SAFETY: there is room for `m` rows of `n` numbers; the product writes each and reads none.
+    unsafe {
+        matmul_to([m, n, k], dst.as_mut_ptr(), a, b, false);
+        dst.set_len(m * n);
+    }
+    dst
+}
+
+/// # Safety
+/// `dst` can be written, and read with `add`, for `m` rows of `n` numbers.
+unsafe fn matmul_to(
+    [m, n, k]: [usize; 3],
+    dst: *mut f32,
+    (a, a_view): (Source<'_>, View),
+    (b, b_view): (Source<'_>, View),
+    add: bool,
+) {
+    if m == 0 || n == 0 || k == 0 {
+        return;
+    }
+    assert!(a_view.end(m, k) <= a.len() && b_view.end(k, n) <= b.len());
+    #[cfg(target_arch = "x86_64")]
+    if available() {
+        // SAFETY: the processor has what the function was compiled for; the assertion bounds `a` and `b`, the caller `dst`.
+        unsafe { tile::matmul([m, n, k], dst, (a, a_view), (b, b_view), add) };
+        return;
+    }
+    let (a, b) = (a.widened(), b.widened());
+    // SAFETY: as above.
+    unsafe { gemm_in_parts([m, n, k], dst, (&a, a_view), (&b, b_view), add) };
+}
+
+/// Whether the processor multiplies bfloat16.
+#[cfg(target_arch = "x86_64")]
+fn available() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+        (0..n)
+            .map(|i| ((i * 7919 + seed * 104_729) % 1999) as f32 / 999.0 - 1.0)
+            .collect()
+    }
+
+    #[test]
+    fn numbers_are_rounded_as_the_library_rounds_them() {
+        let odd = [
+            0.0,
+            -0.0,
+            f32::NAN,
+            -f32::NAN,
+            f32::INFINITY,
+            f32::MIN_POSITIVE / 4.0,
+            f32::MAX,
+            1.0 + f32::EPSILON,
+        ];
+        let x: Vec<f32> = odd
+            .into_iter()
+            .chain(numbers(100, 4))
+            .chain((0..1 << 17).map(|i| f32::from_bits(0x3f80_0000 + i)))
+            .collect();
+        for (found, x) in in_bf16(&x).iter().zip(&x) {
+            assert_eq!(found.to_bits(), bf16::from_f32(*x).to_bits(), "{x}");
+        }
+    }
+
+    /// Against sums in f64 of the rounded numbers, for sizes around those of tiles and blocks, all layouts and both types.
+    #[test]
+    fn products_of_rounded_numbers_are_exact_but_for_the_sum() {
+        let sizes = [
+            [1, 1, 1],
+            [7, 3, 5],
+            [6, 64, 2],
+            [13, 65, 33],
+            [5, 130, 513],
+            [200, 17, 1027],
+            [193, 64, 512],
+        ];
+        for [m, n, k] in sizes {
+            for (a_rows, b_rows) in [(true, true), (true, false), (false, true), (false, false)] {
+                for half in [false, true] {
+                    // Something before the matrices, rows that are longer than they need be.
+                    let a_view = if a_rows {
+                        View::rows(3, k + 2)
+                    } else {
+                        View::rows(3, m + 1).t()
+                    };
+                    let b_view = if b_rows {
+                        View::rows(1, n + 3)
+                    } else {
+                        View::rows(1, k).t()
+                    };
+                    let (a, b) = (numbers(a_view.end(m, k), 1), numbers(b_view.end(k, n), 2));
+                    let round = |x: &[f32]| x.iter().map(|&x| bf16::from_f32(x)).collect::<Vec<_>>();
+                    let (ra, rb) = (round(&a), round(&b));
+                    let source = |whole, rounded| {
+                        if half {
+                            Source::Bf16(rounded)
+                        } else {
+                            Source::F32(whole)
+                        }
+                    };
+                    for add in [false, true] {
+                        let before = numbers(m * n, 3);
+                        let (of_a, of_b) = ((source(&a, &ra), a_view), (source(&b, &rb), b_view));
+                        let dst = if add {
+                            let mut dst = before.clone();
+                            add_rounded_product([m, n, k], &mut dst, of_a, of_b);
+                            dst
+                        } else {
+                            rounded_product([m, n, k], of_a, of_b)
+                        };
+                        for (at, &found) in dst.iter().enumerate() {
+                            let (i, j) = (at / n, at % n);
+                            let (mut sum, mut size) = (if add { f64::from(before[at]) } else { 0.0 }, 1.0);
+                            for p in 0..k {
+                                let x = ra[a_view.at + i * a_view.row + p * a_view.column].to_f64();
+                                let y = rb[b_view.at + p * b_view.row + j * b_view.column].to_f64();
+                                sum += x * y;
+                                size += (x * y).abs();
+                            }
+                            let apart = (f64::from(found) - sum).abs();
+                            assert!(
+                                apart < 1e-5 * size,
+                                "{m} {n} {k} {a_rows} {b_rows} {half}: {i} {j} {found} {sum}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Packing: numbers rounded, and put where the products read them. What is stored is pairs along the sum, `(k, k + 1)` in the halves
+//! of a `u32`, as `vdpbf16ps` takes them.
+
+use super::Source;
+use std::arch::x86_64::*;
+
+/// The `lanes` numbers from `at` on, rounded, in the low ones of 16; 0 in the others.
+///
+/// # Safety
+/// They are inside of `source`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn load(source: Source<'_>, at: usize, lanes: usize) -> __m256i {
+    let mask = first(lanes);
+    // SAFETY: the mask reads what the caller vouches for; a vector of bfloat16 is 16 numbers of 16 bits.
+    unsafe {
+        match source {
+            Source::F32(s) => {
+                let wide = _mm512_maskz_loadu_ps(mask, s.as_ptr().add(at));
+                std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(wide))
+            }
+            Source::Bf16(s) => _mm256_maskz_loadu_epi16(mask, s.as_ptr().add(at).cast()),
+        }
+    }
+}
+
+/// A mask of the first `lanes` of 16.
+#[inline]
+pub(super) fn first(lanes: usize) -> u16 {
+    if lanes >= 16 { u16::MAX } else { (1 << lanes) - 1 }
+}
+
+/// Pairs of two neighbouring rows of `source`, `n` numbers from `low` and from `high` on (0 where there is no `high`), to `out[..n]`.
+///
+/// # Safety
+/// They are inside of `source`, `out` has room for `n`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn across(source: Source<'_>, low: usize, high: Option<usize>, n: usize, out: &mut [u32]) {
+    for i in (0..n).step_by(16) {
+        let lanes = n - i;
+        // SAFETY: `i + lanes` is `n` at most.
+        unsafe {
+            let mut pairs = _mm512_cvtepu16_epi32(load(source, low + i, lanes));
+            if let Some(high) = high {
+                let high = _mm512_cvtepu16_epi32(load(source, high + i, lanes));
+                pairs = _mm512_or_si512(pairs, _mm512_slli_epi32(high, 16));
+            }
+            _mm512_mask_storeu_epi32(out.as_mut_ptr().add(i).cast(), first(lanes), pairs);
+        }
+    }
+}
+
+/// Pairs of `k` neighbouring numbers from `at` on, the last with 0 where `k` is odd, to `out[..k.div_ceil(2)]`.
+///
+/// # Safety
+/// They are inside of `source`, `out` has room for them.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn along(source: Source<'_>, at: usize, k: usize, out: &mut [u32]) {
+    for i in (0..k).step_by(16) {
+        let lanes = (k - i).min(16);
+        // SAFETY: `i + lanes` is `k` at most.
+        unsafe {
+            let pairs = load(source, at + i, lanes);
+            _mm256_mask_storeu_epi32(
+                out.as_mut_ptr().add(i / 2).cast(),
+                first(lanes.div_ceil(2)) as u8,
+                pairs,
+            );
+        }
+    }
+}
