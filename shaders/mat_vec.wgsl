@@ -2,7 +2,7 @@
 //!
 //! FORM gated: the matrix holds `rows` gate rows, then `rows` up rows; y = silu(gate x) · (up x).
 //! Bound on a GPU by reading the weights once: neighbouring invocations read neighbouring groups of four of one row.
-//! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial broadcast plain subgroup
+//! variants: WEIGHT = f32 f16 bf16 q8_0 q4_0; FORM = linear gated; STYLE = serial broadcast plain subgroup
 
 #import linear
 

@@ -34,6 +34,14 @@ fn values(group: u32) -> vec4<f32> {
         half(w.y >> 3u, w.y & SIGN),
     );
 }
+#elif WEIGHT_bf16
+@group(0) @binding(1) var<storage, read> weights: array<vec2<u32>>;
+
+// A bf16 is the upper half of an f32.
+fn values(group: u32) -> vec4<f32> {
+    let w = weights[group];
+    return bitcast<vec4<f32>>(vec4<u32>(w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u));
+}
 #else
 @group(0) @binding(1) var<storage, read> weights: array<vec4<i32>>;
 
@@ -44,7 +52,7 @@ fn scale_of_block(block: u32) -> f32 {
 }
 #endif
 
-#if WEIGHT_f32 || WEIGHT_f16
+#if WEIGHT_f32 || WEIGHT_f16 || WEIGHT_bf16
 fn steps() -> u32 {
     return p.k4;
 }
