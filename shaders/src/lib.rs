@@ -30,6 +30,8 @@
 //! * q4_0: eight values a word, the first in the lowest four bits; scales likewise. Value = (bits - 8) · scale. Rows are
 //!   multiples of 32 values.
 //!
+//! Scales are finite, like f16 weights.
+//!
 //! The numbers are those of GGUF's blocks of the same names; only their places differ, so that words are aligned.
 
 pub mod twins;

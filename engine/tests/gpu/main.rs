@@ -99,8 +99,10 @@ fn planned(config: &Config, stored: impl Fn(&TensorSpec) -> StoredType + 'static
     let source = Zeros(stored);
     let plan = MemoryPlan::new(config, &source, 64).unwrap();
     let machine = TwinMachine::new(Style::Plain, LIMITS);
-    let runner = GpuRunner::new(machine, config, Box::new(source), 64, &mut |_, _| {});
-    let counts = runner.wait().unwrap().machine().counts();
+    let runner = GpuRunner::new(machine, config, Box::new(source), 64, &mut |_, _| {})
+        .wait()
+        .unwrap();
+    let counts = runner.machine().counts();
     let most = plan.total() + 16 * counts.buffers;
     assert!(
         (plan.total()..=most).contains(&counts.buffer_bytes),

@@ -16,8 +16,10 @@ fn status(name: &str) -> usize {
 }
 
 fn load(machine: WgpuMachine, config: &Config, stored: StoredType) -> WgpuMachine {
-    let runner = GpuRunner::new(machine, config, Box::new(Made(stored)), 64, &mut |_, _| {});
-    runner.wait().unwrap().into_machine()
+    let runner = GpuRunner::new(machine, config, Box::new(Made(stored)), 64, &mut |_, _| {})
+        .wait()
+        .unwrap();
+    runner.into_machine()
 }
 
 #[test]

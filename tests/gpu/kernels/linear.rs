@@ -26,7 +26,7 @@ struct Case {
 }
 
 fn weights() -> impl Strategy<Value = Weight> {
-    select(Weight::ALL)
+    select(Weight::ALL.to_vec())
 }
 
 fn inputs(weight: Weight) -> BoxedStrategy<usize> {
