@@ -25,7 +25,12 @@ fn f32_f16_and_bf16() {
     let packed = [0xc000_3f80, 0x0001_7f7f];
     assert_eq!(
         all(Weight::Bf16, &packed, 0, 4),
-        [1.0, -2.0, half::bf16::MAX.to_f32(), half::bf16::MIN_POSITIVE_SUBNORMAL.to_f32()]
+        [
+            1.0,
+            -2.0,
+            half::bf16::MAX.to_f32(),
+            half::bf16::MIN_POSITIVE_SUBNORMAL.to_f32()
+        ]
     );
 }
 
