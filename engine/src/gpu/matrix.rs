@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn shards_fit_their_binding_and_waste_less_than_two_rows() {
-        for &weight in Weight::ALL {
+        for weight in Weight::ALL {
             for (inputs, together) in [(32, 1), (96, 2), (576, 1), (4096, 2)] {
                 let binding = 1 << 20;
                 let rows = rows_per_shard(binding, weight, inputs, together);

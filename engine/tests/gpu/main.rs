@@ -1,4 +1,5 @@
 //! The GPU runner without burn: the known answer, on the twins and on every adapter of this computer.
+#![allow(clippy::unwrap_used)]
 
 use folio_engine::checkpoint::{StoredType, TensorSpec, tensors};
 use folio_engine::config::Config;
