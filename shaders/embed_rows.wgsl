@@ -1,7 +1,7 @@
 //! Rows of an embedding table: x[i] = table[ids[i]].
 //!
 //! A table in shards is several dispatches; each writes the rows whose ids it holds. Bound on a GPU by latency.
-//! variants: WEIGHT = f32 f16 q8_0 q4_0
+//! variants: WEIGHT = f32 f16 bf16 q8_0 q4_0
 
 struct Params {
     // Ids, and the first of them in `ids`.

@@ -2,7 +2,7 @@
 //!
 //! FORM gated: the matrix holds `rows` gate rows, then `rows` up rows; y = silu(x gateᵀ) · (x upᵀ).
 //! Bound on a GPU by arithmetic: tiles of x and W are staged in workgroup memory, each invocation keeps 4 × 4 sums.
-//! variants: WEIGHT = f32 f16 q8_0 q4_0; FORM = linear gated; STYLE = serial broadcast plain
+//! variants: WEIGHT = f32 f16 bf16 q8_0 q4_0; FORM = linear gated; STYLE = serial broadcast plain
 
 #import linear
 #import weights

@@ -5,6 +5,18 @@
 // operation loads and stores; and a loop that outgrows the processor's first cache (32 KB) takes half as long again. So
 // quantised words are i32, which become f32 in one operation, four to a load; quants stay at their places in the word,
 // and x is divided by what the places are worth.
+#if WEIGHT_f16 || WEIGHT_q8_0 || WEIGHT_q4_0
+const SIGN: i32 = i32(-2147483648);
+
+// A finite f16, of weights or scales: `bits` has its exponent and fraction where an f32 has them. Exact, and half of what
+// SwiftShader makes of unpack2x16float, which also takes infinities (checkpoints hold none).
+fn half(bits: i32, sign: i32) -> f32 {
+    let h = bitcast<f32>((bits & 0x0fffe000) + 0x38000000);
+    // Below 2^-14 a half has no leading 1: h = 2^-15 (1 + f) there stands for 2h - 2^-14, which is less; elsewhere h is.
+    return bitcast<f32>(bitcast<i32>(min(h, h + h - 0.00006103515625)) | sign);
+}
+#endif
+
 #if WEIGHT_f32
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
 
@@ -14,19 +26,10 @@ fn values(group: u32) -> vec4<f32> {
 #elif WEIGHT_f16
 @group(0) @binding(1) var<storage, read> weights: array<vec2<i32>>;
 
-// A finite f16: `bits` has its exponent and fraction where an f32 has them. Exact, and half of what SwiftShader makes of
-// unpack2x16float, which also takes infinities (checkpoints hold none).
-fn half(bits: i32, sign: i32) -> f32 {
-    let h = bitcast<f32>((bits & 0x0fffe000) + 0x38000000);
-    // Below 2^-14 a half has no leading 1: h = 2^-15 (1 + f) there stands for 2h - 2^-14, which is less; elsewhere h is.
-    return bitcast<f32>(bitcast<i32>(min(h, h + h - 0.00006103515625)) | sign);
-}
-
 fn values(group: u32) -> vec4<f32> {
     let w = weights[group];
     let a = w.x * 0x2000;
     let b = w.y * 0x2000;
-    const SIGN = i32(-2147483648);
     return vec4<f32>(
         half(a, (a & 0x10000000) * 8),
         half(w.x >> 3u, w.x & SIGN),
@@ -34,17 +37,25 @@ fn values(group: u32) -> vec4<f32> {
         half(w.y >> 3u, w.y & SIGN),
     );
 }
+#elif WEIGHT_bf16
+@group(0) @binding(1) var<storage, read> weights: array<vec2<u32>>;
+
+// A bf16 is the upper half of an f32.
+fn values(group: u32) -> vec4<f32> {
+    let w = weights[group];
+    return bitcast<vec4<f32>>(vec4<u32>(w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u));
+}
 #else
 @group(0) @binding(1) var<storage, read> weights: array<vec4<i32>>;
 
 fn scale_of_block(block: u32) -> f32 {
     let word = p.scales + (block >> 1u);
-    let pair = unpack2x16float(bitcast<u32>(weights[word >> 2u][word & 3u]));
-    return select(pair.x, pair.y, (block & 1u) == 1u);
+    let bits = weights[word >> 2u][word & 3u] << (16u - 16u * (block & 1u));
+    return half(bits >> 3u, bits & SIGN);
 }
 #endif
 
-#if WEIGHT_f32 || WEIGHT_f16
+#if WEIGHT_f32 || WEIGHT_f16 || WEIGHT_bf16
 fn steps() -> u32 {
     return p.k4;
 }

@@ -13,6 +13,14 @@ fn weight4(group: u32) -> vec4<f32> {
     let w = weights[group];
     return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
 }
+#elif WEIGHT_bf16
+@group(0) @binding(1) var<storage, read> weights: array<vec2<u32>>;
+
+// A bf16 is the upper half of an f32.
+fn weight4(group: u32) -> vec4<f32> {
+    let w = weights[group];
+    return bitcast<vec4<f32>>(vec4<u32>(w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u));
+}
 #else
 @group(0) @binding(1) var<storage, read> weights: array<u32>;
 

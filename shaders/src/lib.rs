@@ -23,11 +23,14 @@
 //! A matrix in one storage buffer of 32-bit words (of whole groups of four), its rows one after another, as
 //! [`twins::weights`] reads them:
 //! * f16: two values a word, the first in the low half; finite (`mat_vec` reads an infinity as a number on software
-//!   adapters). Rows are multiples of 4 values (f32 too).
+//!   adapters). Rows are multiples of 4 values (f32 and bf16 too).
+//! * bf16: two values a word, the first in the low half: each the upper half of an f32.
 //! * q8_0: four signed bytes a word, the first in the low byte; from word `Params::scales` on one f16 scale per block of
 //!   32 values, two a word, the even block in the low half. Value = byte · scale. Rows are multiples of 32 values.
 //! * q4_0: eight values a word, the first in the lowest four bits; scales likewise. Value = (bits - 8) · scale. Rows are
 //!   multiples of 32 values.
+//!
+//! Scales are finite, like f16 weights.
 //!
 //! The numbers are those of GGUF's blocks of the same names; only their places differ, so that words are aligned.
 

@@ -78,7 +78,7 @@ pub(crate) fn measure(
 ) -> Result<MatVec> {
     let words_of = |values: usize| match weight {
         Weight::F32 => (values, 0),
-        Weight::F16 => (values / 2, 0),
+        Weight::F16 | Weight::Bf16 => (values / 2, 0),
         // Scales behind the quants: a half for 32 values.
         Weight::Q8_0 => (values / 4, values / 64),
         Weight::Q4_0 => (values / 8, values / 64),
@@ -87,7 +87,7 @@ pub(crate) fn measure(
     let x = device.storage(&vec![0.5; widest]);
     let bias = device.storage(&[0.0; 4]);
     let y = device.empty(4 * text.vocab_size.max(2 * widest) as u64);
-    // A value whose two halves are small f16 values, too.
+    // A value whose two halves are small f16 and bf16 values, too.
     let value = f32::from_bits(0x2c00_2c00);
     let (mut products, mut buffers, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut pipelines = std::collections::HashMap::new();

@@ -87,7 +87,7 @@ impl Report {
                 add(format!("{what}, times burn-wgpu"), ours / best, wanted, true);
             }
         }
-        for weight in ["f32", "f16", "q8_0", "q4_0"] {
+        for weight in ["f32", "f16", "bf16", "q8_0", "q4_0"] {
             let clock = |m: &MatVec| m.share(&m.words).0;
             let of_weight = self.matvec.iter().filter(|m| m.weight == weight);
             if let Some(best) = of_weight.max_by(|a, b| clock(a).total_cmp(&clock(b))) {

@@ -1,8 +1,8 @@
-// What reading and unpacking the weights costs at least: adds up every weight of a buffer as a number (f16 widened,
+// What reading and unpacking the weights costs at least: adds up every weight of a buffer as a number (f16 and bf16 widened,
 // quants times the scale of their block). The host puts values for LANES, PATTERN and WEIGHT in front.
 
 struct Params {
-    // A unit is what shares one word of scales: 64 quantised weights; of f16 it is 32 weights. `each` of them an invocation.
+    // A unit is what shares one word of scales: 64 quantised weights; of f16 and bf16 it is 32 weights. `each` of them an invocation.
     units: u32,
     each: u32,
     invocations: u32,
@@ -36,6 +36,10 @@ fn group_f16(w: vec4<u32>) -> vec4<f32> {
     return halves(w.x, w.y) + halves(w.z, w.w);
 }
 
+fn group_bf16(w: vec4<u32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(w << vec4<u32>(16u)) + bitcast<vec4<f32>>(w & vec4<u32>(0xffff0000u));
+}
+
 fn group_q8_0(w: vec4<u32>) -> vec4<f32> {
     return (bytes(w.x) + bytes(w.y)) + (bytes(w.z) + bytes(w.w));
 }
@@ -49,6 +53,10 @@ fn unit(at: u32) -> vec4<f32> {
     if WEIGHT == 1u {
         return (group_f16(words[4u * at]) + group_f16(words[4u * at + 1u]))
             + (group_f16(words[4u * at + 2u]) + group_f16(words[4u * at + 3u]));
+    }
+    if WEIGHT == 4u {
+        return (group_bf16(words[4u * at]) + group_bf16(words[4u * at + 1u]))
+            + (group_bf16(words[4u * at + 2u]) + group_bf16(words[4u * at + 3u]));
     }
     let scale = unpack2x16float(scales[p.scales + at]);
     if WEIGHT == 2u {

@@ -106,6 +106,7 @@ pub(crate) fn of_values(device: &Device, matrices: &[Stored], weight: Weight) ->
         Weight::F16 => (1, 16),
         Weight::Q8_0 => (2, 16),
         Weight::Q4_0 => (3, 8),
+        Weight::Bf16 => (4, 16),
     };
     let most = matrices.iter().map(|m| m.words).max().unwrap_or(0);
     let out = device.empty(most as u64);

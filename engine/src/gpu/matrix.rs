@@ -32,16 +32,28 @@ pub(super) struct Matrix {
 }
 
 /// How a tensor of this stored type lies in a buffer.
-pub(super) fn weight_of(stored: StoredType) -> Weight {
+fn weight_of(stored: StoredType) -> Weight {
     match stored {
         // Types without kernels of their own: q5_0 is q8_0 with smaller numbers, and the others are rounded to f16, which is
         // as fine as the f16 scales that they are made of.
         StoredType::F16 | StoredType::Q4_1 | StoredType::Q4K | StoredType::Q6K => Weight::F16,
         StoredType::Q8_0 | StoredType::Q5_0 => Weight::Q8_0,
         StoredType::Q4_0 => Weight::Q4_0,
-        // bf16 widens without loss.
-        StoredType::F32 | StoredType::BF16 => Weight::F32,
+        StoredType::F32 => Weight::F32,
+        StoredType::BF16 => Weight::Bf16,
     }
+}
+
+/// How tensors lie that make one matrix: one kernel reads them all, so they are of one type; f32 can hold each.
+pub(super) fn weight_together(source: &dyn TensorSource, specs: &[&TensorSpec]) -> Result<Weight> {
+    let mut weights = specs.iter().map(|spec| source.stored_type(spec).map(weight_of));
+    let first = weights.next().transpose()?.unwrap_or(Weight::F32);
+    for other in weights {
+        if other? != first {
+            return Ok(Weight::F32);
+        }
+    }
+    Ok(first)
 }
 
 /// Bytes of `rows` rows of `inputs` values, and the word where the scales begin.
@@ -49,7 +61,7 @@ pub(super) fn matrix_layout(weight: Weight, rows: usize, inputs: usize) -> Layou
     let values = rows * inputs;
     let (words, scales) = match weight {
         Weight::F32 => (values, 0),
-        Weight::F16 => (values / 2, 0),
+        Weight::F16 | Weight::Bf16 => (values / 2, 0),
         Weight::Q8_0 => (values / 4, (values / 32).div_ceil(2)),
         Weight::Q4_0 => (values / 8, (values / 32).div_ceil(2)),
     };
@@ -69,13 +81,7 @@ impl Matrix {
         gated: bool,
     ) -> Result<Self> {
         let inputs: usize = specs[0].shape[1..].iter().product();
-        let stored: Vec<StoredType> = specs.iter().map(|s| source.stored_type(s)).collect::<Result<_>>()?;
-        // One kernel reads them all, so they are of one type; f32 can hold each.
-        let weight = if stored.iter().all(|&s| weight_of(s) == weight_of(stored[0])) {
-            weight_of(stored[0])
-        } else {
-            Weight::F32
-        };
+        let weight = weight_together(source, specs)?;
         if !inputs.is_multiple_of(4) {
             return Err(Error::Gpu(format!(
                 "tensor {} has rows of {inputs} values: the GPU runner needs a multiple of 4",
@@ -154,7 +160,7 @@ mod tests {
 
     #[test]
     fn shards_fit_their_binding_and_waste_less_than_two_rows() {
-        for weight in [Weight::F32, Weight::F16, Weight::Q8_0, Weight::Q4_0] {
+        for weight in Weight::ALL {
             for (inputs, together) in [(32, 1), (96, 2), (576, 1), (4096, 2)] {
                 let binding = 1 << 20;
                 let rows = rows_per_shard(binding, weight, inputs, together);

@@ -2,12 +2,13 @@
 
 use super::kv;
 use super::machine::Limits;
-use super::matrix::{matrix_layout, weight_of};
+use super::matrix::{matrix_layout, weight_together};
 use super::scratch;
 use super::source::TensorSource;
-use crate::checkpoint::tensors;
+use crate::checkpoint::{TensorSpec, tensors};
 use crate::config::Config;
 use crate::{Error, Result};
+use std::collections::BTreeMap;
 
 /// Bytes by purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +29,20 @@ impl MemoryPlan {
     /// # Errors
     /// A tensor that `source` has not as it should be.
     pub fn new(config: &Config, source: &dyn TensorSource, slots: usize) -> Result<Self> {
+        let specs = tensors(config);
         let mut weights = 0;
-        for spec in tensors(config) {
-            let matrix = spec.shape.len() > 1 && !spec.name.ends_with("position_embedding.weight");
-            weights += if matrix {
-                let inputs = spec.shape[1..].iter().product();
-                matrix_layout(weight_of(source.stored_type(&spec)?), spec.shape[0], inputs).bytes
+        let mut matrices: BTreeMap<String, Vec<&TensorSpec>> = BTreeMap::new();
+        for spec in &specs {
+            if spec.shape.len() > 1 && !spec.name.ends_with("position_embedding.weight") {
+                matrices.entry(matrix_of(&spec.name)).or_default().push(spec);
             } else {
-                4 * spec.elements() as u64
-            };
+                weights += 4 * spec.elements() as u64;
+            }
+        }
+        for parts in matrices.values() {
+            let inputs = parts[0].shape[1..].iter().product();
+            let rows = parts.iter().map(|spec| spec.shape[0]).sum();
+            weights += matrix_layout(weight_together(source, parts)?, rows, inputs).bytes;
         }
         Ok(Self {
             weights,
@@ -95,6 +101,17 @@ impl MemoryPlan {
         }
         shapes(config)
     }
+}
+
+/// The matrix that a tensor is part of: what is multiplied with the same input lies together.
+fn matrix_of(name: &str) -> String {
+    let renamed = |parts: &[&str], whole: &str| {
+        let part = parts.iter().find(|part| name.contains(**part))?;
+        Some(name.replace(part, whole))
+    };
+    renamed(&[".q_proj.", ".k_proj.", ".v_proj."], ".qkv_proj.")
+        .or_else(|| renamed(&[".gate_proj.", ".up_proj."], ".gate_up_proj."))
+        .unwrap_or_else(|| name.to_owned())
 }
 
 /// Kernels read groups of four values.

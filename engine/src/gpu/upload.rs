@@ -95,7 +95,7 @@ impl<M: Machine> Uploader<'_, M> {
 /// too large for the buffer's type.
 fn pack<'a>(bytes: &'a [u8], stored: StoredType, weight: Weight, scales: &mut Vec<f16>) -> Option<Cow<'a, [u8]>> {
     Some(match (weight, stored) {
-        (Weight::F16, StoredType::F16) | (Weight::F32, StoredType::F32) => Cow::Borrowed(bytes),
+        (Weight::F16, StoredType::F16) | (Weight::F32, StoredType::F32) | (Weight::Bf16, _) => Cow::Borrowed(bytes),
         // `Matrix::load` asks for f32 when types are mixed, which holds all of them.
         (Weight::F32, _) => {
             let mut values = Vec::new();

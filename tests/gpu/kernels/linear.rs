@@ -26,12 +26,12 @@ struct Case {
 }
 
 fn weights() -> impl Strategy<Value = Weight> {
-    select(vec![Weight::F32, Weight::F16, Weight::Q8_0, Weight::Q4_0])
+    select(Weight::ALL.to_vec())
 }
 
 fn inputs(weight: Weight) -> BoxedStrategy<usize> {
     match weight {
-        Weight::F32 | Weight::F16 => select(SIZES.as_slice()).prop_map(|n| 4 * n).boxed(),
+        Weight::F32 | Weight::F16 | Weight::Bf16 => select(SIZES.as_slice()).prop_map(|n| 4 * n).boxed(),
         _ => select(vec![1usize, 2, 3, 5, 8, 9, 17]).prop_map(|n| 32 * n).boxed(),
     }
 }

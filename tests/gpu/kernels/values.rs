@@ -1,7 +1,7 @@
 //! Random contents of buffers.
 
 use folio_shaders::Weight;
-use half::f16;
+use half::{bf16, f16};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -39,7 +39,7 @@ impl Values {
         let most = match weight {
             Weight::Q8_0 => 1.0 / 128.0,
             Weight::Q4_0 => 1.0 / 8.0,
-            Weight::F32 | Weight::F16 => 1.0,
+            Weight::F32 | Weight::F16 | Weight::Bf16 => 1.0,
         };
         let pair = |values: &mut Self, most: f32| {
             let half = |v: &mut Self| u32::from(f16::from_f32(v.0.random_range(-most..most)).to_bits());
@@ -51,6 +51,10 @@ impl Values {
                 // Now and then as small as they get: below 2^-14 a half has no leading 1.
                 let most = if self.below(4) == 0 { 1.0 / 8192.0 } else { most };
                 return ((0..n / 2).map(|_| pair(self, most)).collect(), 0);
+            }
+            Weight::Bf16 => {
+                let mut half = || u32::from(bf16::from_f32(self.0.random_range(-most..most)).to_bits());
+                return ((0..n / 2).map(|_| half() | half() << 16).collect(), 0);
             }
             Weight::Q8_0 => (0..n / 4).map(|_| self.0.random()).collect(),
             Weight::Q4_0 => (0..n / 8).map(|_| self.0.random()).collect(),

@@ -120,6 +120,10 @@ fn random(weight: Weight, values: usize, seed: u32) -> (Vec<u32>, u32) {
     let mut matrix = match weight {
         Weight::F32 => return (words(&numbers(values, seed)), 0),
         Weight::F16 => return (f16s(values / 2, seed), 0),
+        Weight::Bf16 => {
+            let halves = numbers(values, seed).into_iter().map(half::bf16::from_f32);
+            return (words(&halves.collect::<Vec<_>>()), 0);
+        }
         Weight::Q8_0 => bits(values / 4),
         Weight::Q4_0 => bits(values / 8),
     };
@@ -131,7 +135,7 @@ fn random(weight: Weight, values: usize, seed: u32) -> (Vec<u32>, u32) {
 proptest! {
     /// The two layers are one function, whatever the shape, weights, form and style.
     #[test]
-    fn mat_mul_is_mat_vec(rows in 1..70u32, tokens in 1..20u32, k in 1..4u32, w in 0..4usize, gated: bool, s in 0..Style::ALL.len()) {
+    fn mat_mul_is_mat_vec(rows in 1..70u32, tokens in 1..20u32, k in 1..4u32, w in 0..Weight::ALL.len(), gated: bool, s in 0..Style::ALL.len()) {
         let (weight, style) = (Weight::ALL[w], Style::ALL[s]);
         let form = if gated { Form::Gated } else { Form::Linear };
         let (k4, matrix_rows) = (8 * k, if gated { 2 * rows } else { rows });

@@ -13,13 +13,24 @@ fn scale_pair(low: f32, high: f32) -> u32 {
 }
 
 #[test]
-fn f32_and_f16() {
+fn f32_f16_and_bf16() {
     assert_eq!(all(Weight::F32, &words(&[1.5f32, -2.0]), 0, 2), [1.5, -2.0]);
     // 1, -2; 65504 (the largest), 2^-24 (the smallest).
     let packed = [0xc000_3c00, 0x0001_7bff];
     assert_eq!(
         all(Weight::F16, &packed, 0, 4),
         [1.0, -2.0, 65504.0, 1.0 / 16_777_216.0]
+    );
+    // 1, -2; the largest, and the smallest that is not 0 (half crate's own constants).
+    let packed = [0xc000_3f80, 0x0001_7f7f];
+    assert_eq!(
+        all(Weight::Bf16, &packed, 0, 4),
+        [
+            1.0,
+            -2.0,
+            half::bf16::MAX.to_f32(),
+            half::bf16::MIN_POSITIVE_SUBNORMAL.to_f32()
+        ]
     );
 }
 
