@@ -31,7 +31,7 @@ def main():
         points = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in enumerate(by))
         out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{2.5 if "this model" in name else 1.5}"/>')
         out.append(f'<rect x="{W - RIGHT + 14}" y="{TOP + 20 * n}" width="12" height="12" fill="{colour}"/>'
-                   f'<text x="{W - RIGHT + 32}" y="{TOP + 20 * n + 11}">{name.removesuffix(", folded")} {mean:.3f}</text>')
+                   f'<text x="{W - RIGHT + 32}" y="{TOP + 20 * n + 11}">{name.removesuffix(", folded").replace("this model", "VIST2")} {mean:.3f}</text>')
     print("\n".join(out + ["</svg>"]))
 
 
