@@ -83,6 +83,10 @@ pub(super) fn matmul(
     };
 }
 
+/// Products of two numbers that are worth another thread's while: some tens of microseconds.
+#[cfg(feature = "train")]
+pub(super) const PART: usize = 1 << 22;
+
 /// `part(0)`, `part(1)`, …, some of them by threads of rayon's pool that have nothing to do. Whoever does them, they are the same parts, so
 /// results do not depend on it.
 #[cfg(feature = "train")]
@@ -135,8 +139,6 @@ pub(super) unsafe fn gemm_in_parts(
     b: (&[f32], View),
     add: bool,
 ) {
-    /// Products of two numbers that are worth another thread's while: some tens of microseconds.
-    const PART: usize = 1 << 22;
     struct Rows(*mut f32);
     // SAFETY: no two parts have a row in common.
     unsafe impl Sync for Rows {}

@@ -92,9 +92,24 @@ unsafe fn matmul_to(
         unsafe { tile::matmul([m, n, k], dst, (a, a_view), (b, b_view), add) };
         return;
     }
-    let (a, b) = (a.widened(), b.widened());
     // SAFETY: as above.
-    unsafe { gemm_in_parts([m, n, k], dst, (&a, a_view), (&b, b_view), add) };
+    unsafe { widened_matmul([m, n, k], dst, (a, a_view), (b, b_view), add) };
+}
+
+/// The rounded numbers multiplied in f32: for processors that do not multiply bfloat16.
+///
+/// # Safety
+/// As [`matmul_to`].
+unsafe fn widened_matmul(
+    sizes: [usize; 3],
+    dst: *mut f32,
+    (a, a_view): (Source<'_>, View),
+    (b, b_view): (Source<'_>, View),
+    add: bool,
+) {
+    let (a, b) = (a.widened(), b.widened());
+    // SAFETY: the caller's word.
+    unsafe { gemm_in_parts(sizes, dst, (&a, a_view), (&b, b_view), add) };
 }
 
 /// Whether the processor multiplies bfloat16.
@@ -135,6 +150,24 @@ mod tests {
             .collect();
         for (found, x) in in_bf16(&x).iter().zip(&x) {
             assert_eq!(found.to_bits(), bf16::from_f32(*x).to_bits(), "{x}");
+        }
+    }
+
+    #[test]
+    fn processors_without_bfloat16_get_the_same_but_for_the_sum() {
+        let [m, n, k] = [37, 70, 130];
+        let (a, b, before) = (numbers(m * k, 1), numbers(n * k, 2), numbers(m * n, 3));
+        let rounded = in_bf16(&b);
+        let (a, b) = (
+            (Source::F32(&a), View::rows(0, k)),
+            (Source::Bf16(&rounded), View::rows(0, k).t()),
+        );
+        let (mut found, mut wanted) = (before.clone(), before);
+        add_rounded_product([m, n, k], &mut wanted, a, b);
+        // SAFETY: `found` has `m` rows of `n` numbers.
+        unsafe { widened_matmul([m, n, k], found.as_mut_ptr(), a, b, true) };
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!((found - wanted).abs() < 1e-4, "{found} {wanted}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The product by AVX512-BF16: `a` and `b` packed, then tiles of 6 rows by 64 columns whose sums stay in registers.
 
-use super::super::math::{View, in_parts};
+use super::super::math::{PART, View, in_parts};
 use super::Source;
 use super::pack::{across, along, first};
 use rayon::prelude::*;
@@ -14,8 +14,6 @@ const COLUMNS: usize = 16 * VECTORS;
 const ROWS: usize = 6;
 /// Rows of `a` that stay in the second cache while all of `b` passes by; a thread takes so many at a time.
 const BAND: usize = 192;
-/// Products of two numbers that are worth another thread's while: some tens of microseconds.
-const PART: usize = 1 << 22;
 /// Terms of a sum that are packed at a time.
 const DEPTH: usize = 512;
 
