@@ -11,9 +11,13 @@ const TOKENS: u32 = 1u;
 
 #if STYLE_serial || STYLE_broadcast
 // No barrier, and what is loaded of x serves eight rows: software adapters pay for every load of every lane. In style
-// broadcast the lanes of a subgroup (at least four) tell each other what they loaded of x. The rows of a workgroup lie as
-// far apart as can be, and the next workgroup goes on where each of them ends: the processor then sees that many streams,
-// and fetches ahead. Of rows side by side it does not, and waits for a third of the time (q8_0).
+// broadcast the lanes of a subgroup (at least four) tell each other what they loaded of x.
+//
+// The rows of the lanes lie as far apart as can be, and the next workgroup goes on where each of them ends: the processor
+// then sees that many streams, and fetches ahead. Of rows side by side it does not, and waits for a third of the time
+// (q8_0). Where a subgroup has eight lanes (lavapipe), so do the eight rows of one lane; with four (SwiftShader, which a
+// browser shows without subgroups) they lie side by side: operations are what takes the time there, and rows far apart
+// took 5% more (q4_0).
 #import weight_step
 const SUMS: u32 = 8u;
 #if FORM_gated
@@ -47,13 +51,18 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 #if STYLE_broadcast
     @builtin(subgroup_invocation_id) sub_lane: u32,
+    @builtin(subgroup_size) sub_lanes: u32,
 #endif
 ) {
-    let apart = groups.x;
-    let row = group.x + lane * OUTPUTS * apart;
 #if STYLE_broadcast
+    let far = sub_lanes >= 8u;
     let share = sub_lane & 3u;
 #else
+    const far = false;
+#endif
+    let apart = select(1u, groups.x, far);
+    let row = group.x * select(OUTPUTS, 1u, far) + lane * OUTPUTS * groups.x;
+#if STYLE_serial
     if row >= p.rows {
         return;
     }

@@ -2,7 +2,8 @@
 """Makes text that can only be written on by looking back: books into which a key, or sentences of the same text, are put
 again and again. Usage: recall.py BOOKS.jsonl.zst OUT.jsonl [--documents N] [--seed S] [--near].
 --random: random strings instead (BOOKS may be left out). --facts: nothing but what must be looked up, of which all of a token's loss can be had back:
-half of the documents are words of a vocabulary of their own, the others lists of sentences like that of the key."""
+half of the documents are words of a vocabulary of their own, the others lists of sentences like that of the key.
+--rounds: books into which a list of such sentences is put again and again, so that many things are asked for at one distance."""
 import argparse, json, math, random, subprocess, string, sys
 
 def books(path):
@@ -64,6 +65,23 @@ def facts(rng, length, text):
         at += step
     return out
 
+def rounds(rng, text, farthest):
+    """"The key is …." for one to thirty things, all of them again in another order after a stretch of a book, and so on: every sentence of a round is
+    asked for at about one distance, drawn for the document. Now and then a line of the book stands between two sentences, too."""
+    names = sorted({word for word in text.split() if word.isascii() and word.isalpha() and word.islower() and 3 <= len(word) <= 8} | set(NOUNS))
+    things = ["key"] + rng.sample([n for n in names if n != "key"], int(math.exp(rng.uniform(0, math.log(30)))) - 1)
+    values = {thing: letters(rng, 12) for thing in things}
+    mean, inside, out, at = math.exp(rng.uniform(math.log(100), math.log(farthest))), rng.choice([0, 0, 60]), "", 0
+    while at < len(text):
+        step = int(rng.uniform(0.7, 1.3) * mean)
+        out += text[at:at + step]
+        at += step
+        for thing in rng.sample(things, len(things)):
+            step = rng.randint(0, 2 * inside)
+            out += f"\nThe {thing} is {values[thing]}.\n" + text[at:at + step]
+            at += step
+    return out
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("books", nargs="?", help="not for --random"); p.add_argument("out")
@@ -72,6 +90,7 @@ def main():
     p.add_argument("--near", action="store_true", help="distances up to 600 characters, not 4,000")
     p.add_argument("--random", action="store_true", help="documents of random lower-case words instead")
     p.add_argument("--facts", action="store_true", help="documents that must be looked up, instead")
+    p.add_argument("--rounds", action="store_true", help="books with lists of such sentences, instead: distances up to 2,600 characters")
     a = p.parse_intermixed_args()
     if a.books is None and not a.random:
         p.error("BOOKS is missing: only --random reads none")
@@ -100,6 +119,10 @@ def main():
                 made += 1
                 continue
             piece = text[start:start + rng.randint(5000, 9000)]
+            if a.rounds:
+                f.write(json.dumps({"text": rounds(rng, piece, 2600)}) + "\n")
+                made += 1
+                continue
             make = with_keys if rng.random() < 0.5 else with_echoes
             f.write(json.dumps({"text": make(piece, rng, farthest)}) + "\n")
             made += 1
