@@ -10,16 +10,21 @@
 const TOKENS: u32 = 1u;
 
 #if STYLE_serial || STYLE_broadcast
-// No barrier, and what is loaded of x serves eight rows: software adapters pay for every load of every lane. In style
-// broadcast the lanes of a subgroup (at least four) tell each other what they loaded of x.
+// No barrier, and what is loaded of x serves several rows: software adapters pay for every load of every lane. Quantised
+// rows are four: of eight, the loop outgrows the processor's first cache (a sixth slower on SwiftShader, a tenth on
+// lavapipe). In style broadcast the lanes of a subgroup (at least four) tell each other what they loaded of x.
 //
 // The rows of the lanes lie as far apart as can be, and the next workgroup goes on where each of them ends: the processor
 // then sees that many streams, and fetches ahead. Of rows side by side it does not, and waits for a third of the time
-// (q8_0). Where a subgroup has eight lanes (lavapipe), so do the eight rows of one lane; with four (SwiftShader, which a
+// (q8_0). Where a subgroup has eight lanes (lavapipe), so do the rows of one lane; with four (SwiftShader, which a
 // browser shows without subgroups) they lie side by side: operations are what takes the time there, and rows far apart
 // took 5% more (q4_0).
 #import weight_step
+#if WEIGHT_q8_0 || WEIGHT_q4_0
+const SUMS: u32 = 4u;
+#else
 const SUMS: u32 = 8u;
+#endif
 #if FORM_gated
 const OUTPUTS: u32 = SUMS / 2u;
 #else
@@ -72,18 +77,20 @@ fn main(
     let w1 = row_start(row, apart, 1u);
     let w2 = row_start(row, apart, 2u);
     let w3 = row_start(row, apart, 3u);
-    let w4 = row_start(row, apart, 4u);
-    let w5 = row_start(row, apart, 5u);
-    let w6 = row_start(row, apart, 6u);
-    let w7 = row_start(row, apart, 7u);
     var s0 = 0.0;
     var s1 = 0.0;
     var s2 = 0.0;
     var s3 = 0.0;
+#if WEIGHT_f32 || WEIGHT_f16 || WEIGHT_bf16
+    let w4 = row_start(row, apart, 4u);
+    let w5 = row_start(row, apart, 5u);
+    let w6 = row_start(row, apart, 6u);
+    let w7 = row_start(row, apart, 7u);
     var s4 = 0.0;
     var s5 = 0.0;
     var s6 = 0.0;
     var s7 = 0.0;
+#endif
     let xs = group.y * steps();
     for (var k = 0u; k < steps(); k++) {
         let v = step_of_x(xs + k, share);
@@ -91,25 +98,34 @@ fn main(
         s1 += step_dot(w1 + k, v);
         s2 += step_dot(w2 + k, v);
         s3 += step_dot(w3 + k, v);
+#if WEIGHT_f32 || WEIGHT_f16 || WEIGHT_bf16
         s4 += step_dot(w4 + k, v);
         s5 += step_dot(w5 + k, v);
         s6 += step_dot(w6 + k, v);
         s7 += step_dot(w7 + k, v);
+#endif
     }
 #if FORM_gated
+#if WEIGHT_f32 || WEIGHT_f16 || WEIGHT_bf16
     store(row, group.y, s0, s4);
     store(row + apart, group.y, s1, s5);
     store(row + 2u * apart, group.y, s2, s6);
     store(row + 3u * apart, group.y, s3, s7);
 #else
+    store(row, group.y, s0, s2);
+    store(row + apart, group.y, s1, s3);
+#endif
+#else
     store(row, group.y, s0, 0.0);
     store(row + apart, group.y, s1, 0.0);
     store(row + 2u * apart, group.y, s2, 0.0);
     store(row + 3u * apart, group.y, s3, 0.0);
+#if WEIGHT_f32 || WEIGHT_f16 || WEIGHT_bf16
     store(row + 4u * apart, group.y, s4, 0.0);
     store(row + 5u * apart, group.y, s5, 0.0);
     store(row + 6u * apart, group.y, s6, 0.0);
     store(row + 7u * apart, group.y, s7, 0.0);
+#endif
 #endif
 }
 #else
