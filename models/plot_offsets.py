@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """NLL by offset inside the chunk, a line a control, as SVG: `python3 models/plot_offsets.py runs/controls/report/eval.json > models/offsets.svg`."""
-import json, sys
+import argparse, json
 
 LABELS = ["0", "1", "2–3", "4–7", "8–15", "16–31", "32–63", "64–127"]
 COLOURS = ["#0b2a5b", "#c2571a", "#3a8a3a", "#888888", "#8a3a8a", "#b08a00", "#1f9fbf", "#bf1f3f"]
@@ -8,7 +8,10 @@ W, H, LEFT, TOP, RIGHT = 760, 400, 50, 20, 190
 
 
 def main():
-    controls = json.load(open(sys.argv[1]))["controls"]
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("report", help="eval.json of `folio-train eval --controls`")
+    with open(p.parse_args().report) as f:
+        controls = json.load(f)["controls"]
     lines = [(c["name"], c["nll"]["by_offset"], c["nll"]["mean"]) for c in controls]
     top = max(v for _, by, _ in lines for v in by)
     low = min(v for _, by, _ in lines for v in by)

@@ -83,10 +83,11 @@ def rounds(rng, text, farthest):
     return out
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("books", nargs="?", help="not for --random"); p.add_argument("out")
-    p.add_argument("--documents", type=int, default=3000)
-    p.add_argument("--seed", type=int, default=1)
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("books", nargs="?", help="lines of {\"text\": …}, .zst or not; not for --random")
+    p.add_argument("out", help="where the documents go, as such lines")
+    p.add_argument("--documents", type=int, default=3000, help="documents to make (default 3000)")
+    p.add_argument("--seed", type=int, default=1, help="of all that is drawn (default 1)")
     p.add_argument("--near", action="store_true", help="distances up to 600 characters, not 4,000")
     p.add_argument("--random", action="store_true", help="documents of random lower-case words instead")
     p.add_argument("--facts", action="store_true", help="documents that must be looked up, instead")
