@@ -59,6 +59,8 @@ def main():
     folder, controls = ("runs/controls-continued", CONTINUED) if a.continued else ("runs/controls", CONTROLS)
     recipe = open(os.path.join(os.path.dirname(__file__), os.path.basename(folder) + ".toml")).read()
     os.makedirs(folder, exist_ok=True)
+    if a.continued and not a.eval_only and not os.path.exists("runs/before/config.json"):
+        p.error("runs/before is no model folder: put the checkpoint there that the controls go on from (the head of controls-continued.toml)")
     wanted = [c for c in controls if not a.only or c[0] == "vision" or c[0] in a.only]
     for name, memory, sees in [] if a.eval_only else wanted:
         path = f"{folder}/{name}.toml"
@@ -70,5 +72,6 @@ def main():
         if name != "vision" and os.path.exists(f"{folder}/{name}/latest"):
             command += ["--controls", f"{folder}/{name}={name}"]
     subprocess.run(command, check=True)
+
 
 main()
