@@ -1,5 +1,5 @@
 //! Attention over a packed batch: memory to memory, and each chunk's text to memory and to itself. By a kernel or by ranges;
-//! here in plain operations with masks, for what ranges cannot say (`visual_sees_text`).
+//! here in plain operations with masks, for `visual_sees_text` on backends without a kernel.
 
 use super::decoder::Qkv;
 use super::fused::{Fused, unwrap, wrap};
@@ -86,4 +86,64 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
         .permute([0, 2, 4, 1, 3, 5])
         .reshape([d, open_len, heads * head_dim]);
     Tensor::cat(vec![memory_out, open_out], 1).reshape([rows, heads * head_dim])
+}
+
+#[cfg(all(test, feature = "train", feature = "flex"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::packed::DocumentTokens;
+    use super::*;
+    use crate::context::Piece;
+    use burn::backend::Autodiff;
+    use burn::tensor::{Distribution, TensorData};
+    use burn_flex::Flex;
+
+    type B = Autodiff<Flex>;
+
+    fn document(pieces: Vec<Piece>) -> DocumentTokens {
+        let sizes = pieces.iter().map(|piece| match *piece {
+            Piece::Raw { tokens } | Piece::Open { tokens } => (tokens, 0),
+            Piece::Folded { tokens, visual } => (tokens, visual),
+            _ => unreachable!("not used here"),
+        });
+        let (ids, patches) = sizes.map(|(t, v)| (vec![1; t], vec![0.0; v * 4])).unzip();
+        DocumentTokens {
+            page_ids: Vec::new(),
+            pieces,
+            ids,
+            patches,
+        }
+    }
+
+    #[test]
+    fn pages_that_see_text_attend_alike_by_the_kernel_and_by_masks() {
+        let folded = |tokens, visual| Piece::Folded { tokens, visual };
+        let bos = Piece::Raw { tokens: 1 };
+        // No padding: rows of padding see what they like.
+        let documents = [
+            document(vec![bos, folded(4, 2), folded(4, 3), Piece::Open { tokens: 4 }]),
+            document(vec![bos, folded(4, 1), folded(4, 4), Piece::Open { tokens: 4 }]),
+        ];
+        let device = Default::default();
+        let (heads, kv_heads, head_dim) = (4, 2, 8);
+        let packed = Packed::<B>::new(&documents, true, (heads, kv_heads), 4, &device);
+        assert!(packed.biases.is_none(), "the kernel takes it");
+        let masked = packed.clone().with_biases(&documents, heads / kv_heads);
+        let rows = documents.len() * packed.rows();
+        let random = |heads| Tensor::<B, 3>::random([rows, heads, head_dim], Distribution::Normal(0.0, 1.0), &device);
+        let inputs = [random(heads), random(kv_heads), random(kv_heads)].map(Tensor::require_grad);
+        let weights = Tensor::<B, 2>::random([rows, heads * head_dim], Distribution::Normal(0.0, 1.0), &device);
+        let judged = |packed: &Packed<B>| -> [TensorData; 4] {
+            let [q, k, v] = inputs.clone();
+            let out = packed_attention(Qkv { q, k, v }, packed);
+            let grads = (out.clone() * weights.clone()).sum().backward();
+            let [q, k, v] = inputs.clone().map(|t| t.grad(&grads).unwrap().into_data());
+            [out.into_data(), q, k, v]
+        };
+        let names = ["output", "gradient of q", "gradient of k", "gradient of v"];
+        for (name, (a, b)) in names.iter().zip(judged(&packed).iter().zip(&judged(&masked))) {
+            let (a, b) = (a.as_slice::<f32>().unwrap(), b.as_slice::<f32>().unwrap());
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+        }
+    }
 }

@@ -55,12 +55,20 @@ pub struct AttentionPlan {
     pub lower: Vec<usize>,
     /// The first slot that chunk `c` of document `d` sees: `[d · n + c]`. Empty: all 0.
     pub open_lower: Vec<usize>,
+    /// With `visual_sees_text`: the rows of open text that memory slot `m` of document `d` sees besides, `[d · M + m]`,
+    /// counted from the document's first row of open text. Empty: none.
+    pub texts: Vec<std::ops::Range<usize>>,
 }
 
 impl AttentionPlan {
     /// The first slot that memory slot `slot` of `document` sees.
     pub fn lower(&self, document: usize, slot: usize) -> usize {
         self.lower.get(document * self.memory + slot).copied().unwrap_or(0)
+    }
+
+    /// The rows of open text that memory slot `slot` of `document` sees besides.
+    pub fn text(&self, document: usize, slot: usize) -> std::ops::Range<usize> {
+        self.texts.get(document * self.memory + slot).cloned().unwrap_or(0..0)
     }
 
     /// The memory slots that chunk `chunk` of `document` sees.

@@ -73,9 +73,9 @@ pub struct Packed<B: Backend> {
     pub(super) page_lengths: Arc<PageLengths>,
     /// Token ids of every page, where they are given.
     pub(super) page_ids: Vec<Vec<u32>>,
-    /// Who sees whom, but for `visual_sees_text`.
+    /// Who sees whom.
     pub(super) plan: Arc<AttentionPlan>,
-    /// Who sees whom where the plan cannot say it, with `visual_sees_text`.
+    /// Who sees whom where plain operations need it: with `visual_sees_text`, on backends without a kernel.
     pub(super) biases: Option<PackedBiases<B>>,
     /// What attention over the batch multiplies in, where the backend has no kernel for it.
     pub(super) products: FloatDType,
@@ -85,11 +85,11 @@ pub struct Packed<B: Backend> {
 /// Attention biases of a packed batch.
 #[derive(Debug, Clone)]
 pub(super) struct PackedBiases<B: Backend> {
-    /// Memory to memory, `[D, kv_heads or 1, groups × M, M]`.
+    /// Memory to memory, `[D, 1, groups × M, M]`.
     pub(super) memory: Tensor<B, 4>,
-    /// Memory to open text, `[D, kv_heads or 1, groups × M, n × K]`.
+    /// Memory to open text, `[D, 1, groups × M, n × K]`.
     pub(super) memory_to_open: Option<Tensor<B, 4>>,
-    /// Open text to memory and own chunk, `[D, kv_heads or 1, n × groups × K, M + K]`.
+    /// Open text to memory and own chunk, `[D, 1, n × groups × K, M + K]`.
     pub(super) open: Option<Tensor<B, 4>>,
 }
 
@@ -195,12 +195,7 @@ impl<B: Fused> Packed<B> {
             memory,
             chunks,
             chunk_len,
-            // Where a broadcast addition costs nothing, one head's biases do for all.
-            heads: if B::PACKED_ATTENTION {
-                heads
-            } else {
-                (heads.0 / heads.1, 1)
-            },
+            groups: heads.0 / heads.1,
         };
         Self {
             documents: documents.len(),
@@ -215,11 +210,7 @@ impl<B: Fused> Packed<B> {
             patches,
             page_lengths: Arc::new(lengths),
             page_ids,
-            biases: visual_sees_text.then(|| PackedBiases {
-                memory: bias.memory(device),
-                memory_to_open: (chunks > 0).then(|| bias.memory_to_open(device)),
-                open: (chunks > 0).then(|| bias.open(device)),
-            }),
+            biases: (visual_sees_text && !B::PACKED_ATTENTION).then(|| bias.all(device)),
             plan: Arc::new(plan(&docs, memory, chunks, chunk_len)),
             products: FloatDType::F32,
             device: device.clone(),
@@ -241,6 +232,21 @@ impl<B: Fused> Packed<B> {
         let n = rows.len();
         let index = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [n]), &visual.device());
         Some(visual.select(0, index))
+    }
+
+    /// The batch of `documents` as backends without a kernel have it with `visual_sees_text`.
+    #[cfg(test)]
+    pub(super) fn with_biases(mut self, documents: &[DocumentTokens], groups: usize) -> Self {
+        let docs: Vec<Doc> = documents.iter().map(|d| Doc::new(&d.pieces, true)).collect();
+        let biases = Biases {
+            docs: &docs,
+            memory: self.memory,
+            chunks: self.chunks,
+            chunk_len: self.chunk_len,
+            groups,
+        };
+        self.biases = Some(biases.all(&self.device));
+        self
     }
 
     /// Where the batch lives.

@@ -25,6 +25,17 @@ struct Block {
     memory_row: usize,
     /// How many rows of it.
     seen: usize,
+    /// First row of the open text that they see besides (`visual_sees_text`).
+    text_row: usize,
+    /// How many rows of it.
+    text: usize,
+}
+
+impl Block {
+    /// Keys that a query may see: weights are stored in rows of this length, text first, then memory, then the block's own.
+    fn width(&self) -> usize {
+        self.text + self.seen + self.len
+    }
 }
 
 /// Most memory slots in a block: of a longer one, half of the pairs would be computed only to be hidden.
@@ -39,12 +50,16 @@ fn blocks(plan: &AttentionPlan) -> Vec<Block> {
         while m < plan.memory {
             let lower = plan.lower(d, m);
             let most = plan.memory.min(m + STRETCH);
-            let end = (m..most).find(|&i| plan.lower(d, i) != lower).unwrap_or(most);
+            let text = plan.text(d, m);
+            let other = |&i: &usize| plan.lower(d, i) != lower || plan.text(d, i) != text;
+            let end = (m..most).find(other).unwrap_or(most);
             blocks.push(Block {
                 row: start + m,
                 len: end - m,
                 memory_row: start + lower,
                 seen: m - lower,
+                text_row: start + plan.memory + text.start,
+                text: text.len(),
             });
             m = end;
         }
@@ -55,13 +70,15 @@ fn blocks(plan: &AttentionPlan) -> Vec<Block> {
                 len: plan.chunk_len,
                 memory_row: start + seen.start,
                 seen: seen.len(),
+                text_row: start,
+                text: 0,
             }
         }));
     }
     blocks
 }
 
-/// Outputs, and the softmax weights of every block and head one after another (`len × (seen + len)` each).
+/// Outputs, and the softmax weights of every block and head one after another (`len × (text + seen + len)` each).
 pub(in super::super) fn attention(
     q: &[f32],
     k: &[f32],
@@ -71,53 +88,45 @@ pub(in super::super) fn attention(
 ) -> (Vec<f32>, Vec<f32>) {
     let (q_row, k_row, dim) = (heads.query * heads.dim, heads.key * heads.dim, heads.dim);
     let blocks = blocks(plan);
-    let total: usize = blocks.iter().map(|b| b.len * (b.seen + b.len)).sum::<usize>() * heads.query;
+    let total: usize = blocks.iter().map(|b| b.len * b.width()).sum::<usize>() * heads.query;
     let (mut out, mut weights) = (vec![0f32; q.len()], vec![0f32; total]);
     let mut at = 0;
     for b in &blocks {
         for head in 0..heads.query {
             let shared = head / (heads.query / heads.key) * dim;
-            let width = b.seen + b.len;
+            let width = b.width();
             let (scores, end) = (at, at + b.len * width);
             let qs = View::rows(b.row * q_row + head * dim, q_row);
             let memory = View::rows(b.memory_row * k_row + shared, k_row);
             let own = View::rows(b.row * k_row + shared, k_row);
+            let text = View::rows(b.text_row * k_row + shared, k_row);
+            let to_text = View::rows(scores, width);
+            let to_memory = View::rows(scores + b.text, width);
+            let to_own = View::rows(scores + b.text + b.seen, width);
             let w = &mut weights[..end];
+            if b.text > 0 {
+                matmul([b.len, b.text, dim], (&mut *w, to_text), (q, qs), (k, text.t()), false);
+            }
             matmul(
                 [b.len, b.seen, dim],
-                (&mut *w, View::rows(scores, width)),
+                (&mut *w, to_memory),
                 (q, qs),
                 (k, memory.t()),
                 false,
             );
-            matmul(
-                [b.len, b.len, dim],
-                (&mut *w, View::rows(scores + b.seen, width)),
-                (q, qs),
-                (k, own.t()),
-                false,
-            );
+            matmul([b.len, b.len, dim], (&mut *w, to_own), (q, qs), (k, own.t()), false);
             for (i, row) in w[scores..].chunks_exact_mut(width).enumerate() {
-                let (seen, hidden) = row.split_at_mut(b.seen + i + 1);
+                let (seen, hidden) = row.split_at_mut(b.text + b.seen + i + 1);
                 softmax(seen);
                 hidden.fill(0.0);
             }
             let w = &weights[..end];
             let dst = View::rows(b.row * q_row + head * dim, q_row);
-            matmul(
-                [b.len, dim, b.len],
-                (&mut out, dst),
-                (w, View::rows(scores + b.seen, width)),
-                (v, own),
-                false,
-            );
-            matmul(
-                [b.len, dim, b.seen],
-                (&mut out, dst),
-                (w, View::rows(scores, width)),
-                (v, memory),
-                true,
-            );
+            matmul([b.len, dim, b.len], (&mut out, dst), (w, to_own), (v, own), false);
+            matmul([b.len, dim, b.seen], (&mut out, dst), (w, to_memory), (v, memory), true);
+            if b.text > 0 {
+                matmul([b.len, dim, b.text], (&mut out, dst), (w, to_text), (v, text), true);
+            }
             at = end;
         }
     }
@@ -159,19 +168,21 @@ pub(in super::super) fn attention_backward(
     let (q_row, k_row, dim) = (heads.query * heads.dim, heads.key * heads.dim, heads.dim);
     let (mut dq, mut dk, mut dv) = (vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]);
     let blocks = blocks(plan);
-    let widest = blocks.iter().map(|b| b.len * (b.seen + b.len)).max().unwrap_or(0);
+    let widest = blocks.iter().map(|b| b.len * b.width()).max().unwrap_or(0);
     let mut scratch = vec![0f32; widest];
     let mut at = 0;
     for b in &blocks {
         for head in 0..heads.query {
             let shared = head / (heads.query / heads.key) * dim;
-            let width = b.seen + b.len;
+            let width = b.width();
             let w = &weights[at..at + b.len * width];
             at += b.len * width;
             let qs = View::rows(b.row * q_row + head * dim, q_row);
             let memory = View::rows(b.memory_row * k_row + shared, k_row);
             let own = View::rows(b.row * k_row + shared, k_row);
-            let (to_memory, to_own) = (View::rows(0, width), View::rows(b.seen, width));
+            let text = View::rows(b.text_row * k_row + shared, k_row);
+            let (to_text, to_memory) = (View::rows(0, width), View::rows(b.text, width));
+            let to_own = View::rows(b.text + b.seen, width);
             // dV += Wᵀ dO
             matmul(
                 [b.seen, dim, b.len],
@@ -197,6 +208,22 @@ pub(in super::super) fn attention_backward(
                 (v, own.t()),
                 false,
             );
+            if b.text > 0 {
+                matmul(
+                    [b.text, dim, b.len],
+                    (&mut dv, text),
+                    (w, to_text.t()),
+                    (d_out, qs),
+                    true,
+                );
+                matmul(
+                    [b.len, b.text, dim],
+                    (&mut *ds, to_text),
+                    (d_out, qs),
+                    (v, text.t()),
+                    false,
+                );
+            }
             softmax_backward(ds, w, width, 1.0);
             let ds = &*ds;
             matmul([b.len, dim, b.len], (&mut dq, qs), (ds, to_own), (k, own), false);
@@ -209,6 +236,10 @@ pub(in super::super) fn attention_backward(
                 true,
             );
             matmul([b.len, dim, b.len], (&mut dk, own), (ds, to_own.t()), (q, qs), true);
+            if b.text > 0 {
+                matmul([b.len, dim, b.text], (&mut dq, qs), (ds, to_text), (k, text), true);
+                matmul([b.text, dim, b.len], (&mut dk, text), (ds, to_text.t()), (q, qs), true);
+            }
         }
     }
     [dq, dk, dv]

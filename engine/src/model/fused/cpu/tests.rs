@@ -98,6 +98,7 @@ fn plan() -> AttentionPlan {
         seen: vec![1, 3, 2, 0],
         lower: Vec::new(),
         open_lower: Vec::new(),
+        texts: Vec::new(),
     }
 }
 
@@ -111,6 +112,21 @@ fn windowed() -> AttentionPlan {
         seen: vec![7, 5],
         lower: vec![0, 0, 1, 1, 1, 4, 6, 0, 0, 0, 2, 2, 2, 2],
         open_lower: vec![6, 5],
+        texts: Vec::new(),
+    }
+}
+
+/// Pages that see the text that they replace; the second document's chunk is shorter than there is room for.
+fn seeing_text() -> AttentionPlan {
+    AttentionPlan {
+        documents: 2,
+        memory: 5,
+        chunks: 2,
+        chunk_len: 3,
+        seen: vec![1, 3, 1, 4],
+        lower: Vec::new(),
+        open_lower: Vec::new(),
+        texts: vec![0..0, 0..3, 0..3, 3..6, 3..6, 0..0, 0..2, 0..2, 0..2, 0..0],
     }
 }
 
@@ -124,6 +140,7 @@ fn long() -> AttentionPlan {
         seen: Vec::new(),
         lower: (0..600).map(|m| if m < 300 { 0 } else { 7 }).collect(),
         open_lower: Vec::new(),
+        texts: Vec::new(),
     }
 }
 
@@ -135,7 +152,7 @@ const HEADS: Heads = Heads {
 
 #[test]
 fn attention_is_softmax_over_what_is_seen() {
-    for plan in [plan(), windowed(), long()] {
+    for plan in [plan(), windowed(), long(), seeing_text()] {
         is_softmax(&plan);
     }
 }
@@ -148,7 +165,8 @@ fn is_softmax(plan: &AttentionPlan) {
     for row in 0..rows {
         let (d, s) = (row / size, row % size);
         let keys: Vec<usize> = if s < plan.memory {
-            (plan.lower(d, s)..=s).collect()
+            let text = plan.text(d, s).map(|r| plan.memory + r);
+            (plan.lower(d, s)..=s).chain(text).collect()
         } else {
             let (c, j) = ((s - plan.memory) / plan.chunk_len, (s - plan.memory) % plan.chunk_len);
             let start = plan.memory + c * plan.chunk_len;
@@ -188,7 +206,7 @@ fn is_softmax(plan: &AttentionPlan) {
 
 #[test]
 fn attention_gradients_are_slopes() {
-    for plan in [plan(), windowed()] {
+    for plan in [plan(), windowed(), seeing_text()] {
         let rows = plan.documents * (plan.memory + plan.chunks * plan.chunk_len);
         let (q, k, v, dy) = (
             noise(rows * 12, 1),
