@@ -231,7 +231,7 @@ fn alone(chunk: &ChunkSample, config: &Config) -> DocumentTokens {
         ],
         ids: vec![vec![config.bos_token_id], chunk.ids.clone()],
         patches: vec![Vec::new(), Vec::new()],
-        page_ids: Vec::new(),
+        ..DocumentTokens::default()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::parameters::{Gradients, leaves, take_gradients};
 use crate::shares::shares;
 use crate::stats::StepStats;
 use crate::team::{Alone, Team, sum_gradients};
-use crate::visual_next::next_targets;
+use crate::visual_next::{next_targets, text_read};
 use crate::weights::{Totals, weight};
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
@@ -212,9 +212,14 @@ where
             .flat_map(|s| &s.chunks)
             .filter(|chunk| chunk.form.has_page())
             .collect();
-        let documents: Vec<DocumentTokens> = of_task.iter().map(|s| layout(s, &config)).collect();
+        let mut documents: Vec<DocumentTokens> = of_task.iter().map(|s| layout(s, &config)).collect();
         let heads = (config.text.num_attention_heads, config.text.num_key_value_heads);
         let sees_text = fold.visual_sees_text && kind.starts_with_bos();
+        if sees_text && plan.next_weight > 0.0 {
+            for (document, sample) in documents.iter_mut().zip(&of_task) {
+                document.text_seen = text_read(document, sample);
+            }
+        }
         let packed = Packed::<B>::new(&documents, sees_text, heads, fold.vision.patch_len(), device);
         let packed = packed.multiplied_in(compute.precision.dtype());
         // Of every kind its own: a backward pass uses a graph up.
@@ -271,8 +276,7 @@ where
                 stats.text_tokens += n;
                 add(ce.surrogate);
             }
-            // Where a page sees its own text, this would be copying.
-            if plan.next_weight > 0.0 && !sees_text {
+            if plan.next_weight > 0.0 {
                 let targets = next_targets(&of_task, &packed);
                 if !targets.is_empty() {
                     let weight = (plan.next_weight / totals.next) as f32;

@@ -5,10 +5,15 @@
 //! The vision encoder attends both ways over a page, so it would learn to hand a visual token the strip behind its own: it never
 //! learns from this loss (`step_plan.rs`). The last visual token has nothing behind it: `first_loss` beside `next_loss` tells
 //! (they stay together where nothing is handed back).
+//!
+//! With `visual_sees_text` a visual token would see what it is to predict: in steps with this loss it sees its page's text up
+//! to the end of its own stretch ([`text_read`]). The last one sees all, as it does elsewhere.
 
 use crate::data::{ChunkSample, Form, Sample};
+use crate::layout::chunks_of_pieces;
 use burn::tensor::backend::Backend;
-use folio_engine::model::{Packed, Target};
+use folio_engine::context::Piece;
+use folio_engine::model::{DocumentTokens, Packed, Target};
 
 /// What a chunk's visual tokens predict, but for the last: offset and token. Nothing where the chunk is not folded.
 pub(crate) fn following(chunk: &ChunkSample) -> impl Iterator<Item = (usize, u32)> {
@@ -19,6 +24,27 @@ pub(crate) fn following(chunk: &ChunkSample) -> impl Iterator<Item = (usize, u32
     };
     let following = patches.iter().skip(1).enumerate();
     following.filter_map(|(offset, ids)| Some((offset, *ids.first()?)))
+}
+
+/// How many tokens of its page's text each visual token may see while it is to predict what follows: those that begin in its
+/// patch or before it, and of the last one all. By piece of `document`, which `sample` was laid out as.
+pub(crate) fn text_read(document: &DocumentTokens, sample: &Sample) -> Vec<Vec<usize>> {
+    let chunks = chunks_of_pieces(sample);
+    let of_piece = |(piece, chunk): (&Piece, Option<usize>)| {
+        let (Piece::Folded { tokens, .. }, Some(chunk)) = (piece, chunk) else {
+            return Vec::new();
+        };
+        let begun = sample.chunks[chunk].patch_tokens.iter().scan(0, |n, ids| {
+            *n += ids.len();
+            Some(*n)
+        });
+        let mut seen: Vec<usize> = begun.collect();
+        if let Some(last) = seen.last_mut() {
+            *last = *tokens;
+        }
+        seen
+    };
+    document.pieces.iter().zip(chunks).map(of_piece).collect()
 }
 
 /// What the visual tokens of folded pages predict, but for each page's last: the first token whose text begins in the next
@@ -97,6 +123,10 @@ mod tests {
         let targets = next_targets(&[&one, &other], &packed);
         let found: Vec<(usize, u32)> = targets.iter().map(|t| (t.document, t.id)).collect();
         assert_eq!(found, [(0, 102), (0, 302), (0, 303), (1, 502)]);
+        // Of its text, a visual token sees what ends with its own patch; what it is to predict comes behind that.
+        let seen = text_read(&documents[0], &one);
+        assert_eq!(seen, [vec![], vec![2, 2, 12], vec![4], vec![2, 2, 4, 16], vec![]]);
+        assert_eq!(text_read(&documents[1], &other)[1..3], [vec![2, 8], vec![2, 2, 12]]);
         // The rows have the positions that the layout gives those visual tokens, and are nobody else's targets.
         for (document, pieces, piece, offset, id) in [
             (0, &documents[0].pieces, 1, 1, 102),

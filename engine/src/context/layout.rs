@@ -83,6 +83,8 @@ pub struct Layout {
     predictor: Vec<Option<usize>>,
     memory: usize,
     visual_sees_text: bool,
+    /// Of each piece, how much of its text each of its visual tokens sees; all where nothing is said.
+    text_seen: Vec<Vec<usize>>,
     /// Of each piece: P, and how many of the slots below it are gone by then.
     pieces: Vec<(usize, usize)>,
 }
@@ -98,6 +100,7 @@ impl Layout {
             predictor: Vec::new(),
             memory: 0,
             visual_sees_text,
+            text_seen: Vec::new(),
             pieces: Vec::with_capacity(pieces.len()),
         };
         // What predicts the next token: the last element, or, when a chunk was forgotten, the last that stays.
@@ -153,6 +156,16 @@ impl Layout {
         layout
     }
 
+    /// With less of a page's own text seen than `visual_sees_text` shows (training only): visual token `v` of piece `p` sees
+    /// the first `seen[p][v]` tokens of it, all where nothing is said.
+    #[must_use]
+    pub fn with_text_seen(self, seen: Vec<Vec<usize>>) -> Self {
+        Self {
+            text_seen: seen,
+            ..self
+        }
+    }
+
     /// The elements in sequence order.
     pub fn elements(&self) -> &[Element] {
         &self.elements
@@ -183,7 +196,10 @@ impl Layout {
         }
         match (q.kind, k.kind) {
             (ElementKind::Visual, ElementKind::Visual) => k.offset <= q.offset,
-            (ElementKind::Visual, _) => self.visual_sees_text,
+            (ElementKind::Visual, _) => {
+                let most = self.text_seen.get(q.piece).and_then(|piece| piece.get(q.offset));
+                self.visual_sees_text && most.is_none_or(|&most| k.offset < most)
+            }
             (_, ElementKind::Visual) => false,
             _ => k.offset <= q.offset,
         }

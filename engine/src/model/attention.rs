@@ -108,10 +108,10 @@ mod tests {
         });
         let (ids, patches) = sizes.map(|(t, v)| (vec![1; t], vec![0.0; v * 4])).unzip();
         DocumentTokens {
-            page_ids: Vec::new(),
             pieces,
             ids,
             patches,
+            ..DocumentTokens::default()
         }
     }
 
@@ -124,11 +124,19 @@ mod tests {
             document(vec![bos, folded(4, 2), folded(4, 3), Piece::Open { tokens: 4 }]),
             document(vec![bos, folded(4, 1), folded(4, 4), Piece::Open { tokens: 4 }]),
         ];
+        alike(&documents);
+        let mut less = documents;
+        less[0].text_seen = vec![vec![], vec![2, 4], vec![1, 1, 4]];
+        less[1].text_seen = vec![vec![], vec![3]];
+        alike(&less);
+    }
+
+    fn alike(documents: &[DocumentTokens]) {
         let device = Default::default();
         let (heads, kv_heads, head_dim) = (4, 2, 8);
-        let packed = Packed::<B>::new(&documents, true, (heads, kv_heads), 4, &device);
+        let packed = Packed::<B>::new(documents, true, (heads, kv_heads), 4, &device);
         assert!(packed.biases.is_none(), "the kernel takes it");
-        let masked = packed.clone().with_biases(&documents, heads / kv_heads);
+        let masked = packed.clone().with_biases(documents, heads / kv_heads);
         let rows = documents.len() * packed.rows();
         let random = |heads| Tensor::<B, 3>::random([rows, heads, head_dim], Distribution::Normal(0.0, 1.0), &device);
         let inputs = [random(heads), random(kv_heads), random(kv_heads)].map(Tensor::require_grad);

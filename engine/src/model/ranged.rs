@@ -224,6 +224,7 @@ mod tests {
             pieces,
             ids,
             patches,
+            ..DocumentTokens::default()
         }
     }
 

@@ -28,6 +28,9 @@ pub struct DocumentTokens {
     /// Token ids of the text that each piece's page shows, for models that read pages from their tokens
     /// ([`PageEncoder`](crate::config::PageEncoder)); may be left empty for all others.
     pub page_ids: Vec<Vec<u32>>,
+    /// With `visual_sees_text`, how many tokens of its text each visual token of each piece's page sees; all where nothing is
+    /// said ([`Layout::with_text_seen`]).
+    pub text_seen: Vec<Vec<usize>>,
 }
 
 /// A token to be predicted.
@@ -100,8 +103,8 @@ struct Doc {
 }
 
 impl Doc {
-    fn new(pieces: &[Piece], visual_sees_text: bool) -> Self {
-        let layout = Layout::new(pieces, visual_sees_text);
+    fn new(document: &DocumentTokens, visual_sees_text: bool) -> Self {
+        let layout = Layout::new(&document.pieces, visual_sees_text).with_text_seen(document.text_seen.clone());
         let (mut memory, mut open): (Vec<usize>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
         let mut chunk_of_piece = None;
         for (i, e) in layout.elements().iter().enumerate() {
@@ -130,7 +133,7 @@ impl<B: Fused> Packed<B> {
     ) -> Self {
         let docs: Vec<Doc> = documents
             .iter()
-            .map(|d| Doc::new(&d.pieces, visual_sees_text))
+            .map(|d| Doc::new(d, visual_sees_text))
             .collect();
         let memory = docs.iter().map(|d| d.memory.len()).max().unwrap_or(0);
         let chunks = docs.iter().map(|d| d.open.len()).max().unwrap_or(0);
@@ -237,7 +240,7 @@ impl<B: Fused> Packed<B> {
     /// The batch of `documents` as backends without a kernel have it with `visual_sees_text`.
     #[cfg(test)]
     pub(super) fn with_biases(mut self, documents: &[DocumentTokens], groups: usize) -> Self {
-        let docs: Vec<Doc> = documents.iter().map(|d| Doc::new(&d.pieces, true)).collect();
+        let docs: Vec<Doc> = documents.iter().map(|d| Doc::new(d, true)).collect();
         let biases = Biases {
             docs: &docs,
             memory: self.memory,

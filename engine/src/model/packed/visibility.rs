@@ -50,13 +50,13 @@ pub(super) fn plan(docs: &[Doc], memory: usize, chunks: usize, chunk_len: usize)
     }
 }
 
-/// The rows of open text that element `query`, a memory slot, sees: those of one chunk, or none.
+/// The rows of open text that element `query`, a memory slot, sees: the first ones of one chunk, or none.
 fn text_seen(doc: &Doc, query: usize, chunk_len: usize) -> std::ops::Range<usize> {
-    let seen = |chunk: &Vec<usize>| chunk.first().is_some_and(|&first| doc.layout.sees(query, first));
-    let Some(c) = doc.open.iter().rposition(seen) else {
+    let sees = |&key: &usize| doc.layout.sees(query, key);
+    let Some(c) = doc.open.iter().rposition(|chunk| chunk.first().is_some_and(sees)) else {
         return 0..0;
     };
-    c * chunk_len..c * chunk_len + doc.open[c].len()
+    c * chunk_len..c * chunk_len + doc.open[c].partition_point(sees)
 }
 
 /// Appends the row of one query: takes document, block and query.

@@ -6,6 +6,7 @@ use super::flash_loops::dot;
 use super::flash_loops::{exponentials, maximum};
 use super::math::{View, matmul};
 use super::wide::wide_fn;
+use std::ops::Range;
 
 /// Head counts and width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,10 @@ struct Block {
     seen: usize,
     /// First row of the open text that they see besides (`visual_sees_text`).
     text_row: usize,
-    /// How many rows of it.
+    /// How many rows of it: as many as the query that sees most does.
     text: usize,
+    /// How many of those every query sees; all where it is empty.
+    text_seen: Vec<usize>,
 }
 
 impl Block {
@@ -51,15 +54,23 @@ fn blocks(plan: &AttentionPlan) -> Vec<Block> {
             let lower = plan.lower(d, m);
             let most = plan.memory.min(m + STRETCH);
             let text = plan.text(d, m);
-            let other = |&i: &usize| plan.lower(d, i) != lower || plan.text(d, i) != text;
+            // Of the same text some may see more than others.
+            let apart = |t: Range<usize>| t.start != text.start || t.is_empty() != text.is_empty();
+            let other = |&i: &usize| plan.lower(d, i) != lower || apart(plan.text(d, i));
             let end = (m..most).find(other).unwrap_or(most);
+            let mut text_seen: Vec<usize> = (m..end).map(|i| plan.text(d, i).len()).collect();
+            let all = text_seen.iter().copied().max().unwrap_or(0);
+            if text_seen.iter().all(|&n| n == all) {
+                text_seen.clear();
+            }
             blocks.push(Block {
                 row: start + m,
                 len: end - m,
                 memory_row: start + lower,
                 seen: m - lower,
                 text_row: start + plan.memory + text.start,
-                text: text.len(),
+                text: all,
+                text_seen,
             });
             m = end;
         }
@@ -72,6 +83,7 @@ fn blocks(plan: &AttentionPlan) -> Vec<Block> {
                 seen: seen.len(),
                 text_row: start,
                 text: 0,
+                text_seen: Vec::new(),
             }
         }));
     }
@@ -117,6 +129,9 @@ pub(in super::super) fn attention(
             matmul([b.len, b.len, dim], (&mut *w, to_own), (q, qs), (k, own.t()), false);
             for (i, row) in w[scores..].chunks_exact_mut(width).enumerate() {
                 let (seen, hidden) = row.split_at_mut(b.text + b.seen + i + 1);
+                if let Some(&n) = b.text_seen.get(i) {
+                    seen[n..b.text].fill(f32::NEG_INFINITY);
+                }
                 softmax(seen);
                 hidden.fill(0.0);
             }

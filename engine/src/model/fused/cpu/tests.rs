@@ -130,6 +130,14 @@ fn seeing_text() -> AttentionPlan {
     }
 }
 
+/// As [`seeing_text`], but most see less than the last of their page.
+fn seeing_less_text() -> AttentionPlan {
+    AttentionPlan {
+        texts: vec![0..0, 0..1, 0..3, 3..5, 3..6, 0..0, 0..1, 0..1, 0..2, 0..0],
+        ..seeing_text()
+    }
+}
+
 /// Longer than what is computed at once.
 fn long() -> AttentionPlan {
     AttentionPlan {
@@ -152,7 +160,7 @@ const HEADS: Heads = Heads {
 
 #[test]
 fn attention_is_softmax_over_what_is_seen() {
-    for plan in [plan(), windowed(), long(), seeing_text()] {
+    for plan in [plan(), windowed(), long(), seeing_text(), seeing_less_text()] {
         is_softmax(&plan);
     }
 }
@@ -206,7 +214,7 @@ fn is_softmax(plan: &AttentionPlan) {
 
 #[test]
 fn attention_gradients_are_slopes() {
-    for plan in [plan(), windowed(), seeing_text()] {
+    for plan in [plan(), windowed(), seeing_text(), seeing_less_text()] {
         let rows = plan.documents * (plan.memory + plan.chunks * plan.chunk_len);
         let (q, k, v, dy) = (
             noise(rows * 12, 1),
