@@ -13,6 +13,7 @@ use crate::shares::shares;
 use crate::stats::StepStats;
 use crate::team::{Alone, Team, sum_gradients};
 use crate::visual_next::{next_targets, text_read};
+pub use crate::weights::FirstTokens;
 use crate::weights::{Totals, weight};
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
@@ -38,8 +39,8 @@ pub struct StepPlan {
     pub directions_weight: f64,
     /// Weight of predicting on from every visual token of a folded page.
     pub next_weight: f64,
-    /// Weight of the first token after a fold; other tokens weigh 1.
-    pub first_weight: f64,
+    /// What the first tokens after a fold count; other tokens count 1.
+    pub first: FirstTokens,
     /// Batches that make up a step, taken one after another.
     pub accumulate: usize,
     /// Largest gradient norm, of the language side and of the vision side separately.
@@ -112,7 +113,7 @@ where
     /// # Errors
     /// Another process is gone; the weights are then as before.
     pub fn step_with(&mut self, samples: &[Sample], plan: &StepPlan, team: &dyn Team) -> Result<StepStats> {
-        let totals = Totals::of(samples, plan.first_weight).over(team)?;
+        let totals = Totals::of(samples, plan.first).over(team)?;
         let threads = self.threads;
         let mut stats = StepStats::default();
         let (mut grads, mut head_grads) = (Vec::new(), Vec::new());
@@ -257,7 +258,7 @@ where
                 classes: targets.iter().map(|t| t.id as usize).collect(),
                 weights: learnt
                     .iter()
-                    .map(|(_, place)| (weight(*place, plan.first_weight) / totals.text) as f32)
+                    .map(|(target, place)| (weight(*place, target.offset, plan.first) / totals.text) as f32)
                     .collect(),
             };
             // A share may hold nothing to predict, and not every device takes tensors without rows.

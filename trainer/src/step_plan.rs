@@ -22,7 +22,7 @@ pub(crate) fn step_plan(spec: &StepSpec) -> StepPlan {
         tokens_weight: spec.aux.tokens,
         directions_weight: spec.aux.directions,
         next_weight: if predicts_on { spec.aux.next } else { 0.0 },
-        first_weight: spec.first_weight,
+        first: spec.first,
         accumulate: spec.accumulate,
         clip_norm: spec.clip_norm,
     }
@@ -33,6 +33,7 @@ mod tests {
     use super::*;
     use crate::data::SampleKind;
     use crate::recipe::{AuxRecipe, LrRecipe};
+    use crate::step::FirstTokens;
 
     fn plan(vision: f64, next: f64, stage_step: u64) -> StepPlan {
         step_plan(&StepSpec {
@@ -50,7 +51,7 @@ mod tests {
                 next,
                 ..AuxRecipe::default()
             },
-            first_weight: 1.0,
+            first: FirstTokens::ALIKE,
             clip_norm: 1.0,
             accumulate: 1,
             requests: Vec::new(),

@@ -31,13 +31,18 @@ impl Totals {
         })
     }
 
-    pub(crate) fn of(samples: &[Sample], first_weight: f64) -> Self {
+    pub(crate) fn of(samples: &[Sample], first: FirstTokens) -> Self {
         let (mut text, mut slots, mut named, mut next) = (0.0, 0.0, 0.0, 0.0);
         for sample in samples {
             for (i, chunk) in sample.chunks.iter().enumerate() {
                 if chunk.learn && chunk.form.has_text() {
-                    let after_fold = chunk.given == 0 && follows_fold(sample, i) && !chunk.ids.is_empty();
-                    text += chunk.own() as f64 + if after_fold { first_weight - 1.0 } else { 0.0 };
+                    let after_fold = chunk.given == 0 && follows_fold(sample, i);
+                    let first_ones = if after_fold {
+                        first.tokens.min(chunk.ids.len())
+                    } else {
+                        0
+                    };
+                    text += chunk.own() as f64 + first_ones as f64 * (first.weight - 1.0);
                 }
                 next += following(chunk).count() as f64;
                 if chunk.form.has_page() {
@@ -55,9 +60,27 @@ impl Totals {
     }
 }
 
-/// What a learnt token's loss counts.
-pub(crate) fn weight(place: Place, first_weight: f64) -> f64 {
-    if place.after_fold { first_weight } else { 1.0 }
+/// What the first tokens after a fold count; all others count 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FirstTokens {
+    /// How many.
+    pub tokens: usize,
+    /// What each counts.
+    pub weight: f64,
+}
+
+impl FirstTokens {
+    /// As much as all others.
+    pub const ALIKE: Self = Self { tokens: 1, weight: 1.0 };
+}
+
+/// What a learnt token's loss counts: token `offset` of its chunk.
+pub(crate) fn weight(place: Place, offset: usize, first: FirstTokens) -> f64 {
+    if place.folded_before && offset < first.tokens {
+        first.weight
+    } else {
+        1.0
+    }
 }
 
 #[cfg(test)]
@@ -98,10 +121,10 @@ mod tests {
             .shaped(kind)
         };
         for (kind, lengths, expected, again) in [
-            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 2.0 * 4.0, false),
+            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 3.0 * 4.0, false),
             (SampleKind::Olm, vec![6], 6.0, false),
-            // What is read again before the last chunk counts nothing, and its first token does not follow a fold.
-            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 4.0, true),
+            // What is read again before the last chunk counts nothing, and no token of it is behind a fold.
+            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 2.0 * 4.0, true),
             (SampleKind::Ocr, vec![4, 3, 1], 8.0, false),
             (SampleKind::Caption, vec![7], 7.0, false),
             (SampleKind::Read, vec![4, 3], 1.0, false),
@@ -116,10 +139,11 @@ mod tests {
             let learnt = packed
                 .targets
                 .iter()
-                .map(|t| places.of(t))
-                .filter(|place| place.learn || kind == SampleKind::Read);
-            let weights: f64 = learnt.map(|place| weight(place, 5.0)).sum();
-            let total = Totals::of(std::slice::from_ref(&sample), 5.0);
+                .map(|t| (places.of(t), t.offset))
+                .filter(|(place, _)| place.learn || kind == SampleKind::Read);
+            let first = FirstTokens { tokens: 2, weight: 5.0 };
+            let weights: f64 = learnt.map(|(place, offset)| weight(place, offset, first)).sum();
+            let total = Totals::of(std::slice::from_ref(&sample), first);
             let total = total.over(&crate::team::Alone).expect("alone").text;
             assert_eq!(total, expected, "{kind:?} {lengths:?}");
             if kind != SampleKind::Read {

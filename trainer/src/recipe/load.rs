@@ -80,7 +80,7 @@ curriculum = [{ until_step = 5, chunks = 1 }]
         assert_eq!(recipe.stage[0].lr.language_model, 0.0);
         assert_eq!(recipe.stage[1].chunks, ChunkRange { min: 2, max: 4 });
         assert_eq!(recipe.stage[1].clip_norm, 1.0);
-        assert_eq!(recipe.stage[1].first_weight, 1.0);
+        assert_eq!((recipe.stage[1].first_weight, recipe.stage[1].first_tokens), (1.0, 1));
         assert_eq!(recipe.stage[1].chunk_tokens, None);
         assert_eq!(recipe.checkpoint.keep, 2);
     }
@@ -191,10 +191,11 @@ curriculum = [{ until_step = 5, chunks = 1 }]
             "stage 1: unfolded_share",
         );
         named("ocr_share = 0.3", "first_weight = 0.0", "stage 2: first_weight");
+        named("ocr_share = 0.3", "first_tokens = 0", "stage 2: first_tokens");
         named(
             "chunks = 2\n",
             "chunks = 2\nfirst_weight = 2.0\n",
-            "stage 1: first_weight belongs to olm and sft stages",
+            "stage 1: first_weight, first_tokens belong to olm and sft stages",
         );
         named(
             "cells = 1.0",

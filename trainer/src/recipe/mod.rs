@@ -186,10 +186,13 @@ pub struct StageRecipe {
     /// that has most in common with the chunk. `olm` stages only; controls leave it out.
     #[serde(default)]
     pub unfolded_share: f64,
-    /// Weight of the first token after a fold, which the last visual token predicts, against 1 for all other tokens. `olm` and
+    /// Weight of the first `first_tokens` tokens after a fold, against 1 for all other tokens. `olm` and
     /// `sft` stages only: others have no folds.
     #[serde(default = "default::first_weight")]
     pub first_weight: f64,
+    /// How many tokens after a fold `first_weight` goes for: those before them stand on the page only, four to a visual token.
+    #[serde(default = "default::first_tokens")]
+    pub first_tokens: usize,
     /// Share of `ocr` samples in an `olm` stage, 0 to 1.
     #[serde(default)]
     pub ocr_share: f64,
@@ -322,6 +325,9 @@ mod default {
     }
     pub(super) fn first_weight() -> f64 {
         1.0
+    }
+    pub(super) fn first_tokens() -> usize {
+        1
     }
     pub(super) fn clip_norm() -> f64 {
         1.0

@@ -3,6 +3,7 @@
 use super::drawn::{Drawn, Spans};
 use super::{AuxRecipe, ChunkRange, Curriculum, LrRecipe, Recipe, StageRecipe, lr_factor};
 use crate::data::{Memory, Rng, SampleKind, SampleRequest};
+use crate::step::FirstTokens;
 
 /// The steps of a recipe that are still to come.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +40,8 @@ pub struct StepSpec {
     pub lr: LrRecipe,
     /// Weights of the auxiliary losses.
     pub aux: AuxRecipe,
-    /// Weight of the first token after a fold among the text tokens.
-    pub first_weight: f64,
+    /// What the first tokens after a fold count among the text tokens.
+    pub first: FirstTokens,
     /// Largest gradient norm.
     pub clip_norm: f64,
     /// Batches that make up the step.
@@ -200,7 +201,10 @@ impl Plan {
             entry,
             lr,
             aux,
-            first_weight: stage.first_weight,
+            first: FirstTokens {
+                tokens: stage.first_tokens,
+                weight: stage.first_weight,
+            },
             clip_norm,
             accumulate: stage.accumulate,
             requests,
@@ -416,7 +420,7 @@ mod tests {
     fn short_chunks_and_shuffled_samples_are_drawn_as_asked() {
         let text = RECIPE.replace(
             "ocr_share = 0.3",
-            "chunk_tokens = [8, 12]\nshuffled_share = 0.25\nunfolded_share = 0.5\nfirst_weight = 4.0",
+            "chunk_tokens = [8, 12]\nshuffled_share = 0.25\nunfolded_share = 0.5\nfirst_weight = 4.0\nfirst_tokens = 3",
         );
         let plan = Plan::new(&Recipe::parse(&text, "r.toml").unwrap(), 128);
         let steps: Vec<StepSpec> = (10..30)
@@ -429,7 +433,7 @@ mod tests {
         assert_eq!(shuffled, 15);
         let unfolded = steps.iter().flat_map(|s| &s.requests).filter(|r| r.unfolded).count();
         assert!((15..=45).contains(&unfolded), "{unfolded} of 60");
-        assert_eq!(steps[0].first_weight, 4.0);
+        assert_eq!(steps[0].first, FirstTokens { tokens: 3, weight: 4.0 });
         assert_eq!(
             plan.step(0, &Curriculum::default()).unwrap().requests[0].chunk_tokens,
             None

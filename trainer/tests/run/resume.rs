@@ -122,7 +122,7 @@ fn a_run_with_every_loss_may_stop_after_any_step() {
         ("tokens = 0.1 }", "tokens = 0.1, directions = 0.1, next = 0.5 }"),
         (
             "ocr_share = 0.5",
-            "ocr_share = 0.5\nunfolded_share = 0.5\naccumulate = 2\nfirst_weight = 2.0\nchunk_tokens = [8, 24]",
+            "ocr_share = 0.5\nunfolded_share = 0.5\naccumulate = 2\nfirst_weight = 2.0\nfirst_tokens = 3\nchunk_tokens = [8, 24]",
         ),
         ("chunks = [1, 3]", "chunks = [2, 4]"),
     ]);

@@ -131,10 +131,7 @@ impl<B: Fused> Packed<B> {
         patch_len: usize,
         device: &B::Device,
     ) -> Self {
-        let docs: Vec<Doc> = documents
-            .iter()
-            .map(|d| Doc::new(d, visual_sees_text))
-            .collect();
+        let docs: Vec<Doc> = documents.iter().map(|d| Doc::new(d, visual_sees_text)).collect();
         let memory = docs.iter().map(|d| d.memory.len()).max().unwrap_or(0);
         let chunks = docs.iter().map(|d| d.open.len()).max().unwrap_or(0);
         let chunk_len = docs.iter().flat_map(|d| d.open.iter().map(Vec::len)).max().unwrap_or(0);
