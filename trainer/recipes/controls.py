@@ -44,7 +44,7 @@ def of_control(recipe, folder, name, memory, sees):
     text = replaced(text, "visual_sees_text = false", f"visual_sees_text = {str(sees).lower()}")
     text = replaced(text, f'out = "{folder}/vision"', f'out = "{folder}/{name}"')
     if sees:
-        # A visual token would see the text that it is to predict, and copy it.
+        # As it was measured: before `aux.next` hid from a visual token the text that it is to predict.
         text = replaced(text, "next = 0.5", "next = 0.0")
     return text
 

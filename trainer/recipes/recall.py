@@ -65,14 +65,14 @@ def facts(rng, length, text):
         at += step
     return out
 
-def rounds(rng, text, farthest):
+def rounds(rng, text, nearest, farthest):
     """"The key is …." for one to thirty things, all of them again in another order after a stretch of a book, and so on: every sentence of a round is
     asked for at about one distance, drawn for the document. Now and then a line of the book stands between two sentences, too."""
     names = sorted({word for word in text.split() if word.isascii() and word.isalpha() and word.islower() and 3 <= len(word) <= 8} | set(NOUNS))
     others = [name for name in names if name != "key"]
     things = ["key"] + rng.sample(others, min(len(others), int(math.exp(rng.uniform(0, math.log(30)))) - 1))
     values = {thing: letters(rng, 12) for thing in things}
-    mean, inside, out, at = math.exp(rng.uniform(math.log(100), math.log(farthest))), rng.choice([0, 0, 60]), "", 0
+    mean, inside, out, at = math.exp(rng.uniform(math.log(nearest), math.log(farthest))), rng.choice([0, 0, 60]), "", 0
     while at < len(text):
         step = int(rng.uniform(0.7, 1.3) * mean)
         out += text[at:at + step]
@@ -93,7 +93,10 @@ def main():
     p.add_argument("--random", action="store_true", help="documents of random lower-case words instead")
     p.add_argument("--facts", action="store_true", help="documents that must be looked up, instead")
     p.add_argument("--rounds", action="store_true", help="books with lists of such sentences, instead: distances up to 2,600 characters")
+    p.add_argument("--nearest", type=int, default=100, metavar="N", help="with --rounds: distances from N characters on, up to 2,600 (default 100)")
     a = p.parse_intermixed_args()
+    if not 1 <= a.nearest <= 2600:
+        p.error(f"--nearest is {a.nearest}, must be 1 to 2600")
     if a.books is None and not a.random:
         p.error("BOOKS is missing: only --random reads none")
     rng = random.Random(a.seed)
@@ -122,7 +125,7 @@ def main():
                 continue
             piece = text[start:start + rng.randint(5000, 9000)]
             if a.rounds:
-                f.write(json.dumps({"text": rounds(rng, piece, 2600)}) + "\n")
+                f.write(json.dumps({"text": rounds(rng, piece, a.nearest, 2600)}) + "\n")
                 made += 1
                 continue
             make = with_keys if rng.random() < 0.5 else with_echoes
