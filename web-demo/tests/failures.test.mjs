@@ -71,9 +71,9 @@ test("a download that breaks off goes on where it broke, at once or at the next 
   assert.equal((await withFolio(site.page, nothing, null)).loaded, true);
   const asked = from();
   assert.equal(asked[0], 0);
-  // Of a connection that breaks, the browser may hand on nothing (seen on a machine with much else to do): then the same place is asked for again.
-  assert.ok(asked.length >= 3 && asked.every((at, i) => i === 0 || at >= asked[i - 1]), `asked from ${asked}`);
-  assert.ok(asked.at(-1) > 5_000_000, `asked from ${asked}`);
+  // Of a connection that breaks, the browser may hand on nothing (seen on a machine with much else to do): then the same place is asked for once more.
+  const places = asked.filter((at, i) => at !== asked[i - 1]);
+  assert.ok(places.length >= 3 && places.every((at, i) => i === 0 || at > places[i - 1]), `asked from ${asked}`);
 
   // Nothing more comes: an error; what came is kept.
   await site.page.evaluate(async () => (await import("/folio.js")).Folio.deleteCache());

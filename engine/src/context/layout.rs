@@ -213,3 +213,34 @@ impl Layout {
         self.predictor[index]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_visual_token_sees_as_much_of_its_pages_text_as_is_said() {
+        let (tokens, visual) = (4, 2);
+        let pieces = [Piece::Folded { tokens, visual }, Piece::Folded { tokens, visual }];
+        // Of each visual token, in order: the text tokens that it sees, as piece and offset.
+        let seen = |layout: &Layout| -> Vec<Vec<(usize, usize)>> {
+            let all = layout.elements();
+            let visual = (0..all.len()).filter(|&q| all[q].kind == ElementKind::Visual);
+            let texts = |q| (0..all.len()).filter(move |&k| all[k].kind == ElementKind::Text && layout.sees(q, k));
+            visual
+                .map(|q| texts(q).map(|k| (all[k].piece, all[k].offset)).collect())
+                .collect()
+        };
+        let text = |piece, n| -> Vec<(usize, usize)> { (0..n).map(|offset| (piece, offset)).collect() };
+        let all = Layout::new(&pieces, true);
+        assert_eq!(seen(&all), [text(0, 4), text(0, 4), text(1, 4), text(1, 4)]);
+        // Of the second page nothing is said but for its first visual token.
+        let less = vec![vec![2, 4], vec![1]];
+        assert_eq!(
+            seen(&all.with_text_seen(less.clone())),
+            [text(0, 2), text(0, 4), text(1, 1), text(1, 4)]
+        );
+        let none = Layout::new(&pieces, false).with_text_seen(less);
+        assert_eq!(seen(&none), vec![Vec::new(); 4], "nothing more than without it");
+    }
+}
