@@ -184,6 +184,7 @@ fn config(visual_sees_text: bool) -> Config {
             chunk_tokens: 16,
             visual_tokens: 8,
             visual_sees_text,
+            reread_tokens: 0,
             skip_blank_patches: true,
             page_encoder: Default::default(),
         }),

@@ -42,6 +42,7 @@ fn the_papers_example() {
 fn blank_patches_cost_nothing() {
     let (_, fold) = vist2("vist2-8b");
     let rule = Slots {
+        reread_tokens: 0,
         skip_blank_patches: true,
         ..Slots::new(&fold, 1024)
     };
@@ -159,9 +160,12 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_is_its_pages_one_by_one(prompt in 0usize..3000, generated in 0usize..2000, sees_text in any::<bool>()) {
+    fn a_plan_is_its_pages_one_by_one(
+        prompt in 0usize..3000, generated in 0usize..2000, sees_text in any::<bool>(), reread in prop::sample::select(vec![0usize, 16]),
+    ) {
         let mut config = chunked(128, 32, true);
         config.fold.as_mut().expect("fold").visual_sees_text = sees_text;
+        config.fold.as_mut().expect("fold").reread_tokens = reread;
         let fold = config.fold.clone().expect("fold");
         let text = &config.text;
         let read = |memory: usize, tokens: usize, slots: usize| {
@@ -179,18 +183,27 @@ proptest! {
         prefill += decode_tokens(text, memory, left);
         memory += left;
         let mut generating = 0.0;
+        // Read again behind a page only: not behind a raw tail.
+        let mut again = if prompt > 0 && left == 0 { reread } else { 0 };
+        let read_again = |memory: usize, n: usize| if n > 0 { unfold(text, memory, n) } else { 0.0 };
+        if generated > 0 {
+            prefill += read_again(memory, again);
+        }
         for written in 1..=generated {
             let open = (written - 1) % 128;
-            generating += decode_tokens(text, memory + open, 1) + head(text);
+            generating += decode_tokens(text, memory + again + open, 1) + head(text);
             if open == 127 {
-                generating += fold_page(&fold, text, memory, 128, 32) + head(text);
+                generating += fold_page(&fold, text, memory, 128 + again, 32) + head(text);
                 memory += 32;
+                again = reread;
+                generating += read_again(memory, again);
             }
         }
         let folded = run(&config, prompt, generated).folded.expect("folds");
         prop_assert_eq!(folded.prefill_flops, prefill);
         prop_assert_eq!(folded.generate_flops, generating);
-        prop_assert_eq!(folded.slots, memory + generated % 128);
+        let open = generated % 128;
+        prop_assert_eq!(folded.slots, memory + open + if open > 0 { again } else { 0 });
     }
 
     #[test]
@@ -212,19 +225,23 @@ proptest! {
     #[test]
     fn slots_are_those_of_the_context(
         k in 1usize..40, ratio in 1usize..5, skip in any::<bool>(), prompt in 0usize..300, generated in 0usize..300,
+        reread in 0usize..9,
     ) {
         let visual = k.div_ceil(ratio);
-        let config = chunked(k, visual, skip);
+        let reread = reread.min(k);
+        let mut config = chunked(k, visual, skip);
+        config.fold.as_mut().expect("fold").reread_tokens = reread;
         let fold = config.fold.clone().expect("fold");
         let rule = Slots::new(&fold, k);
         let mut context = Context::new();
         context.extend(1);
         context.keep_open();
-        let mut left = prompt;
+        let (mut left, mut folded) = (prompt, false);
         while left > 0 {
             let tokens = left.min(k);
             context.extend(tokens);
-            if tokens == k || tokens > visual {
+            folded = tokens == k || tokens > visual;
+            if folded {
                 context.fold(rule.page(tokens));
             } else {
                 context.keep_open();
@@ -236,10 +253,14 @@ proptest! {
         prop_assert_eq!(plan.prompt_slots, context.slots());
         let mut peak = context.slots();
         for _ in 0..generated {
+            if std::mem::take(&mut folded) {
+                context.unfold(reread);
+            }
             context.extend(1);
             peak = peak.max(context.slots());
-            if context.open_slots() == k {
+            if context.open_slots() - context.unfolded_slots() == k {
                 context.fold(visual);
+                folded = true;
             }
         }
         prop_assert_eq!(plan.slots, context.slots());

@@ -62,6 +62,7 @@ fn config(model_type: TextModelType, aligner: AlignerKind, visual_sees_text: boo
             chunk_tokens: 16,
             visual_tokens: 8,
             visual_sees_text,
+            reread_tokens: 0,
             skip_blank_patches,
             page_encoder: Default::default(),
         }),

@@ -51,6 +51,27 @@ fn also_when_pages_see_their_text_and_when_nothing_folds() {
 }
 
 #[test]
+fn also_when_the_end_of_a_page_is_read_again() {
+    let place = Place::with(|config| {
+        if let Some(fold) = &mut config.fold {
+            fold.reread_tokens = 5;
+        }
+    });
+    for cut in [1, 16, 17, 32] {
+        whole_and_halves(&place, cut, 50, &["--temperature", "1"]);
+        whole_and_halves(&place, cut, 50, &["--temperature", "1", "--unfold", "1"]);
+    }
+    let file = std::fs::read_dir(place.path(".")).unwrap();
+    let files: Vec<_> = file
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    let says =
+        |path: &std::path::PathBuf| std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"pages\":[]"));
+    assert!(files.iter().any(says), "a session file tells of it");
+}
+
+#[test]
 fn a_chain_of_sessions_with_more_prompt_in_between() {
     let place = Place::new();
     place.ok(&[

@@ -61,6 +61,7 @@ pub fn base() -> Config {
             chunk_tokens: 16,
             visual_tokens: 8,
             visual_sees_text: false,
+            reread_tokens: 0,
             skip_blank_patches: true,
             page_encoder: Default::default(),
         }),

@@ -54,22 +54,28 @@ fn buffers<M: folio_engine::gpu::Machine>(runner: &folio_engine::gpu::GpuRunner<
 
 #[test]
 fn sessions_on_the_twins_write_what_sessions_on_burn_write() {
-    let config = models::base();
-    let tell = |runner| {
-        story::tell(
-            runner,
-            &story::bytes(),
-            "It was a dark night.",
-            60,
-            Sampling::default(),
-            &mut |_| {},
-        )
-    };
-    let right = tell(models::cpu(&config, 5)).unwrap();
-    let machine = TwinMachine::new(Style::Serial, models::FLOOR);
-    let found = tell(Box::new(models::on(machine, &config, 5))).unwrap();
-    assert!(right.folds.iter().filter(|&&at| at > 0).count() >= 2, "{right:?}");
-    story::same(&found, &right, "twins");
+    let mut told = Vec::new();
+    for reread in [0, 5] {
+        let mut config = models::base();
+        config.fold.as_mut().unwrap().reread_tokens = reread;
+        let tell = |runner| {
+            story::tell(
+                runner,
+                &story::bytes(),
+                "It was a dark night.",
+                60,
+                Sampling::default(),
+                &mut |_| {},
+            )
+        };
+        let right = tell(models::cpu(&config, 5)).unwrap();
+        let machine = TwinMachine::new(Style::Serial, models::FLOOR);
+        let found = tell(Box::new(models::on(machine, &config, 5))).unwrap();
+        assert!(right.folds.iter().filter(|&&at| at > 0).count() >= 2, "{right:?}");
+        story::same(&found, &right, "twins");
+        told.push(right.logprobs);
+    }
+    assert_ne!(told[0], told[1], "what is read again is seen");
 }
 
 const LONG: &str =

@@ -16,7 +16,7 @@ use folio_engine::model::Vist2;
 use folio_trainer::aux_loss::CellHead;
 use folio_trainer::data::{ChunkSample, Form, Sample, SampleKind};
 use folio_trainer::metrics::rss_mb;
-use folio_trainer::step::{FirstTokens, Learner, StepPlan};
+use folio_trainer::step::{Learner, StepPlan, Weighing};
 use std::time::Instant;
 
 const STEPS: usize = 5;
@@ -30,7 +30,7 @@ const PLAN: StepPlan = StepPlan {
     tokens_weight: 0.5,
     directions_weight: 0.0,
     next_weight: 0.0,
-    first: FirstTokens::ALIKE,
+    weighing: Weighing::ALIKE,
     accumulate: 1,
     clip_norm: 1.0,
 };

@@ -122,17 +122,23 @@ fn of_sample<B: Fused>(
         Packed::<B>::new(documents, sees_text, heads, fold.vision.patch_len(), device)
     };
     // Folded.
-    let packed = pack(&[layout(&sample, &config)], fold.visual_sees_text);
+    let again = sample.clone().rereading(fold.reread_tokens);
+    let packed = pack(&[layout(&again, &config)], fold.visual_sees_text);
     let hidden = model.forward(&packed);
     for (target, nll) in nll(model, &hidden, &packed.targets) {
+        // Pieces are BOS and the chunks; what is read again is not predicted.
+        let given = again.chunks[target.piece - 1].given;
+        let Some(offset) = target.offset.checked_sub(given) else {
+            continue;
+        };
         stats.olm.add(nll, 1.0);
         if target.piece > 1 {
             stats.folded.add(nll, 1.0);
-            stats.folded_by_offset.add(target.offset, nll);
-            if target.offset < 16 {
+            stats.folded_by_offset.add(offset, nll);
+            if offset < 16 {
                 stats.first16.add(nll, 1.0);
             }
-            if target.offset == 0 {
+            if offset == 0 {
                 stats.first.add(nll, 1.0);
             }
         }

@@ -14,13 +14,20 @@ pub fn layout(sample: &Sample, config: &Config) -> DocumentTokens {
         document.patches.push(page.map_or(Vec::new(), |c| {
             c.pages.iter().map(|&x| (f32::from(x) / 255.0 - 0.5) / 0.5).collect()
         }));
-        document.page_ids.push(page.map_or(Vec::new(), |c| c.ids.clone()));
+        document
+            .page_ids
+            .push(page.map_or(Vec::new(), |c| c.ids[c.given..].to_vec()));
     };
     if sample.kind.starts_with_bos() {
         push(Piece::Raw { tokens: 1 }, &[config.bos_token_id], None);
     }
+    // The sliding-window control holds as many slots as folding with what it reads again.
+    let mut again = config.fold.as_ref().map_or(0, |fold| fold.reread_tokens);
     for chunk in &sample.chunks {
-        let (tokens, visual) = (chunk.ids.len(), chunk.slots);
+        let (tokens, mut visual) = (chunk.ids.len(), chunk.slots);
+        if chunk.form == Form::Window {
+            visual += std::mem::take(&mut again);
+        }
         match chunk.form {
             Form::Page => push(Piece::Page { visual }, &[], Some(chunk)),
             Form::PageText => {
@@ -56,6 +63,21 @@ pub struct Place {
     pub after_fold: bool,
     /// Whether its chunk follows a fold.
     pub folded_before: bool,
+    /// Whether its chunk follows a fold, with or without text that is read again between.
+    pub after_page: bool,
+    /// Tokens before its chunk's own that are read again.
+    pub given: usize,
+    /// Which of the sample's chunks is its chunk; none of BOS.
+    chunk: Option<usize>,
+}
+
+impl Place {
+    /// What `target`, whose place this is, counts by the [`weights`](crate::weights::weights) of its sample; 0 of what is not learnt.
+    pub(crate) fn weight(&self, target: &Target, weights: &[Vec<f64>]) -> f64 {
+        let own = target.offset.checked_sub(self.given);
+        let weight = || weights.get(self.chunk?)?.get(own?).copied();
+        weight().unwrap_or(0.0)
+    }
 }
 
 /// The places of targets in documents that were laid out from samples.
@@ -80,15 +102,22 @@ impl<'s> Places<'s> {
                 learn: false,
                 after_fold: false,
                 folded_before: false,
+                after_page: false,
+                given: 0,
+                chunk: None,
             };
         };
         let chunk = &sample.chunks[i];
         // What is read again stands between fold and chunk.
-        let folded_before = chunk.given == 0 && follows_fold(sample, i);
+        let after_page = follows_fold(sample, i);
+        let folded_before = chunk.given == 0 && after_page;
         Place {
             learn: chunk.learn && target.offset >= chunk.given,
             after_fold: folded_before && target.offset == 0,
             folded_before,
+            after_page,
+            given: chunk.given,
+            chunk: Some(i),
         }
     }
 }

@@ -102,6 +102,10 @@ fn prepare_one(
     if let (Some(fold), Some(sees)) = (&mut config.fold, recipe.visual_sees_text) {
         fold.visual_sees_text = sees;
     }
+    if let (Some(fold), Some(tokens)) = (&mut config.fold, recipe.reread_tokens) {
+        fold.reread_tokens = tokens;
+        config.validate(&path.display().to_string())?;
+    }
     if let Some(fold) = &mut config.fold {
         match recipe.memory {
             Memory::MeanPool => fold.page_encoder = PageEncoder::MeanPool,

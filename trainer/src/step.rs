@@ -13,8 +13,8 @@ use crate::shares::shares;
 use crate::stats::StepStats;
 use crate::team::{Alone, Team, sum_gradients};
 use crate::visual_next::{next_targets, text_read};
-pub use crate::weights::FirstTokens;
-use crate::weights::{Totals, weight};
+pub use crate::weights::Weighing;
+use crate::weights::{Totals, weights};
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -40,7 +40,7 @@ pub struct StepPlan {
     /// Weight of predicting on from every visual token of a folded page.
     pub next_weight: f64,
     /// What the first tokens after a fold count; other tokens count 1.
-    pub first: FirstTokens,
+    pub weighing: Weighing,
     /// Batches that make up a step, taken one after another.
     pub accumulate: usize,
     /// Largest gradient norm, of the language side and of the vision side separately.
@@ -113,7 +113,7 @@ where
     /// # Errors
     /// Another process is gone; the weights are then as before.
     pub fn step_with(&mut self, samples: &[Sample], plan: &StepPlan, team: &dyn Team) -> Result<StepStats> {
-        let totals = Totals::of(samples, plan.first).over(team)?;
+        let totals = Totals::of(samples, plan.weighing).over(team)?;
         let threads = self.threads;
         let mut stats = StepStats::default();
         let (mut grads, mut head_grads) = (Vec::new(), Vec::new());
@@ -251,6 +251,8 @@ where
                 .map(|target| (*target, places.of(target)))
                 .filter(|(_, place)| place.learn)
                 .collect();
+            let weights: Vec<_> = of_task.iter().map(|sample| weights(sample, plan.weighing)).collect();
+            let weight = |target: &Target, place: &Place| place.weight(target, &weights[target.document]);
             let targets: Vec<Target> = learnt.iter().map(|(target, _)| *target).collect();
             let n = targets.len();
             let answers = Answers {
@@ -258,7 +260,7 @@ where
                 classes: targets.iter().map(|t| t.id as usize).collect(),
                 weights: learnt
                     .iter()
-                    .map(|(target, place)| (weight(*place, target.offset, plan.first) / totals.text) as f32)
+                    .map(|(target, place)| (weight(target, place) / totals.text) as f32)
                     .collect(),
             };
             // A share may hold nothing to predict, and not every device takes tensors without rows.
@@ -267,10 +269,13 @@ where
                 let sum = ce.nll.iter().map(|&nll| f64::from(nll)).sum();
                 stats.of_kind(kind).add(sum, n as f64);
                 for ((target, place), nll) in learnt.iter().zip(&ce.nll) {
-                    if place.folded_before && target.offset < 16 {
+                    // Behind whole pages that are read again, the first tokens are no measure of what pages tell.
+                    let measured = place.after_page && place.given <= fold.reread_tokens;
+                    let offset = target.offset - place.given;
+                    if measured && offset < 16 {
                         stats.first16.add(f64::from(*nll), 1.0);
                     }
-                    if place.after_fold {
+                    if measured && offset == 0 {
                         stats.first.add(f64::from(*nll), 1.0);
                     }
                 }

@@ -22,7 +22,7 @@ pub(crate) fn step_plan(spec: &StepSpec) -> StepPlan {
         tokens_weight: spec.aux.tokens,
         directions_weight: spec.aux.directions,
         next_weight: if predicts_on { spec.aux.next } else { 0.0 },
-        first: spec.first,
+        weighing: spec.weighing,
         accumulate: spec.accumulate,
         clip_norm: spec.clip_norm,
     }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
     use crate::data::SampleKind;
     use crate::recipe::{AuxRecipe, LrRecipe};
-    use crate::step::FirstTokens;
+    use crate::step::Weighing;
 
     fn plan(vision: f64, next: f64, stage_step: u64) -> StepPlan {
         step_plan(&StepSpec {
@@ -51,7 +51,7 @@ mod tests {
                 next,
                 ..AuxRecipe::default()
             },
-            first: FirstTokens::ALIKE,
+            weighing: Weighing::ALIKE,
             clip_norm: 1.0,
             accumulate: 1,
             requests: Vec::new(),

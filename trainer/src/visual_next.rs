@@ -34,7 +34,8 @@ pub(crate) fn text_read(document: &DocumentTokens, sample: &Sample) -> Vec<Vec<u
         let (Piece::Folded { tokens, .. }, Some(chunk)) = (piece, chunk) else {
             return Vec::new();
         };
-        let begun = sample.chunks[chunk].patch_tokens.iter().scan(0, |n, ids| {
+        let chunk = &sample.chunks[chunk];
+        let begun = chunk.patch_tokens.iter().scan(chunk.given, |n, ids| {
             *n += ids.len();
             Some(*n)
         });

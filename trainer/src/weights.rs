@@ -1,10 +1,14 @@
 //! What a text token counts in the loss of a batch.
 
 use crate::Result;
-use crate::data::Sample;
-use crate::layout::{Place, follows_fold};
+use crate::data::{ChunkSample, Sample};
+use crate::layout::follows_fold;
 use crate::team::Team;
 use crate::visual_next::following;
+use std::collections::HashSet;
+
+/// Tokens of a run that repeats an earlier page: as short as a name with the word before it in a text of characters.
+const RUN: usize = 12;
 
 /// What the whole batch holds, so that shares weigh their tokens alike.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,19 +35,11 @@ impl Totals {
         })
     }
 
-    pub(crate) fn of(samples: &[Sample], first: FirstTokens) -> Self {
+    pub(crate) fn of(samples: &[Sample], weighing: Weighing) -> Self {
         let (mut text, mut slots, mut named, mut next) = (0.0, 0.0, 0.0, 0.0);
         for sample in samples {
-            for (i, chunk) in sample.chunks.iter().enumerate() {
-                if chunk.learn && chunk.form.has_text() {
-                    let after_fold = chunk.given == 0 && follows_fold(sample, i);
-                    let first_ones = if after_fold {
-                        first.tokens.min(chunk.ids.len())
-                    } else {
-                        0
-                    };
-                    text += chunk.own() as f64 + first_ones as f64 * (first.weight - 1.0);
-                }
+            text += weights(sample, weighing).iter().flatten().sum::<f64>();
+            for chunk in &sample.chunks {
                 next += following(chunk).count() as f64;
                 if chunk.form.has_page() {
                     slots += chunk.slots as f64;
@@ -60,27 +56,73 @@ impl Totals {
     }
 }
 
-/// What the first tokens after a fold count; all others count 1.
+/// What text tokens count in the loss, against 1 for all others. Of two weights a token has the greater.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FirstTokens {
-    /// How many.
-    pub tokens: usize,
-    /// What each counts.
-    pub weight: f64,
+pub struct Weighing {
+    /// How many tokens after a fold count `first_weight`.
+    pub first_tokens: usize,
+    /// What each of them counts.
+    pub first_weight: f64,
+    /// What a token counts that repeats an earlier page.
+    pub repeat_weight: f64,
 }
 
-impl FirstTokens {
-    /// As much as all others.
-    pub const ALIKE: Self = Self { tokens: 1, weight: 1.0 };
+impl Weighing {
+    /// All tokens alike.
+    pub const ALIKE: Self = Self {
+        first_tokens: 1,
+        first_weight: 1.0,
+        repeat_weight: 1.0,
+    };
 }
 
-/// What a learnt token's loss counts: token `offset` of its chunk.
-pub(crate) fn weight(place: Place, offset: usize, first: FirstTokens) -> f64 {
-    if place.folded_before && offset < first.tokens {
-        first.weight
-    } else {
-        1.0
-    }
+/// What every learnt token's loss counts, chunk by chunk (nothing of chunks that are not learnt): the chunk's own tokens, in
+/// order.
+pub(crate) fn weights(sample: &Sample, weighing: Weighing) -> Vec<Vec<f64>> {
+    let repeats = (weighing.repeat_weight != 1.0).then(|| repeats(sample));
+    let of_chunk = |(i, chunk): (usize, &ChunkSample)| {
+        if !chunk.learn || !chunk.form.has_text() {
+            return Vec::new();
+        }
+        // What is read again stands between fold and chunk.
+        let first = if chunk.given == 0 && follows_fold(sample, i) {
+            weighing.first_tokens
+        } else {
+            0
+        };
+        let weight = |offset| {
+            let first = (offset < first).then_some(weighing.first_weight);
+            let repeat = repeats.as_ref().is_some_and(|repeats| repeats[i][offset]);
+            let repeat = repeat.then_some(weighing.repeat_weight);
+            match (first, repeat) {
+                (Some(first), Some(repeat)) => first.max(repeat),
+                (first, repeat) => first.or(repeat).unwrap_or(1.0),
+            }
+        };
+        (0..chunk.own()).map(weight).collect()
+    };
+    sample.chunks.iter().enumerate().map(of_chunk).collect()
+}
+
+/// Of every chunk, which of its own tokens end a run of [`RUN`] tokens that stands, all of it, in chunks that ended in a fold
+/// before. What the text repeats is what memory can tell; a key that is asked for is a few tokens in thousands.
+fn repeats(sample: &Sample) -> Vec<Vec<bool>> {
+    let own = |chunk: &ChunkSample| chunk.ids[chunk.given..].to_vec();
+    let text: Vec<u32> = sample.chunks.iter().flat_map(own).collect();
+    let mut before: HashSet<&[u32]> = HashSet::new();
+    let (mut start, mut told) = (0, 0);
+    let of_chunk = |(i, chunk): (usize, &ChunkSample)| {
+        if follows_fold(sample, i) {
+            before.extend(text[told..start].windows(RUN));
+            // The runs over the cut come with the next page.
+            told = start.saturating_sub(RUN - 1);
+        }
+        let ends = start..start + chunk.own();
+        start = ends.end;
+        ends.map(|end| end + 1 >= RUN && before.contains(&text[end + 1 - RUN..=end]))
+            .collect()
+    };
+    sample.chunks.iter().enumerate().map(of_chunk).collect()
 }
 
 #[cfg(test)]
@@ -136,19 +178,64 @@ mod tests {
             let packed = Packed::<Flex>::new(&[layout(&sample, &config)], false, (4, 2), patch, &Default::default());
             let samples = [&sample];
             let places = Places::new(&samples);
-            let learnt = packed
-                .targets
-                .iter()
-                .map(|t| (places.of(t), t.offset))
-                .filter(|(place, _)| place.learn || kind == SampleKind::Read);
-            let first = FirstTokens { tokens: 2, weight: 5.0 };
-            let weights: f64 = learnt.map(|(place, offset)| weight(place, offset, first)).sum();
-            let total = Totals::of(std::slice::from_ref(&sample), first);
+            let weighing = Weighing {
+                first_tokens: 2,
+                first_weight: 5.0,
+                ..Weighing::ALIKE
+            };
+            let weights = weights(&sample, weighing);
+            let learnt = packed.targets.iter().filter(|t| places.of(t).learn);
+            let weights: f64 = learnt.map(|t| places.of(t).weight(t, &weights)).sum();
+            let total = Totals::of(std::slice::from_ref(&sample), weighing);
             let total = total.over(&crate::team::Alone).expect("alone").text;
             assert_eq!(total, expected, "{kind:?} {lengths:?}");
             if kind != SampleKind::Read {
                 assert_eq!(weights, total, "{kind:?} {lengths:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_stands_on_an_earlier_page_counts_more() {
+        let own = |ids: Vec<u32>, given: Vec<u32>| ChunkSample {
+            given: given.len(),
+            ids: [given, ids].concat(),
+            pages: Vec::new(),
+            slots: 0,
+            text: String::new(),
+            cells: Vec::new(),
+            patch_tokens: Vec::new(),
+            form: Form::Page,
+            learn: true,
+        };
+        let run = |from: u32, n: u32| (from..from + n).collect::<Vec<u32>>();
+        let sample = Sample {
+            kind: SampleKind::Olm,
+            document: 0,
+            start: 0,
+            chunks: vec![
+                own(run(100, 20), vec![]),
+                // Runs over a cut count; what only the chunk itself says does not.
+                own(
+                    [run(120, 10), run(100, 14), run(300, 12), run(300, 12)].concat(),
+                    vec![],
+                ),
+                own([run(115, 13), vec![1]].concat(), run(300, 12)),
+            ],
+        }
+        .shaped(SampleKind::Olm);
+        let found = repeats(&sample);
+        let places = |i: usize| -> Vec<usize> { (0..found[i].len()).filter(|&t| found[i][t]).collect() };
+        assert_eq!(places(0), Vec::<usize>::new());
+        assert_eq!(places(1), [21, 22, 23]);
+        assert_eq!(places(2), [11, 12]);
+        let weighing = Weighing {
+            first_tokens: 1,
+            first_weight: 2.0,
+            repeat_weight: 3.0,
+        };
+        let counted: Vec<f64> = weights(&sample, weighing).iter().map(|w| w.iter().sum()).collect();
+        // The second chunk has a first token after a fold; before the third, text is read again.
+        assert_eq!(counted, [20.0, 48.0 + 1.0 + 3.0 * 2.0, 14.0 + 2.0 * 2.0]);
     }
 }

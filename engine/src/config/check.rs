@@ -159,6 +159,12 @@ fn chunks(fold: &FoldConfig) -> Result<(), String> {
             fold.chunk_tokens, fold.visual_tokens
         ));
     }
+    if fold.reread_tokens > fold.chunk_tokens {
+        return Err(format!(
+            "reread_tokens is {}: it must be at most chunk_tokens, {}: a page has no more to read again",
+            fold.reread_tokens, fold.chunk_tokens
+        ));
+    }
     Ok(())
 }
 

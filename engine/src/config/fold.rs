@@ -123,6 +123,9 @@ pub struct FoldConfig {
     pub visual_tokens: usize,
     /// Whether a page's visual tokens also see the text that they replace (spec section 3).
     pub visual_sees_text: bool,
+    /// Tokens at the end of a page that are read again as text in front of the chunk after it, and go with its text; 0 in the
+    /// method as published, where a page is all that is left.
+    pub reread_tokens: usize,
     /// Whether trailing blank patches of a page yield no visual token.
     pub skip_blank_patches: bool,
     /// What makes a page's visual tokens.

@@ -189,6 +189,7 @@ fn fold_config(root: &Keys<'_>) -> Result<FoldConfig> {
         chunk_tokens: root.size("chunk_tokens")?,
         visual_tokens: root.size("visual_tokens")?,
         visual_sees_text: root.flag_or("visual_sees_text", false)?,
+        reread_tokens: root.size_or("reread_tokens", 0)?,
         skip_blank_patches: root.flag_or("skip_blank_patches", false)?,
         page_encoder: page_encoder(root)?,
     })

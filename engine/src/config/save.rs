@@ -73,6 +73,9 @@ fn fold_keys(fold: &FoldConfig) -> Map<String, Value> {
         "visual_sees_text": fold.visual_sees_text,
         "skip_blank_patches": fold.skip_blank_patches,
     }));
+    if fold.reread_tokens > 0 {
+        keys.insert("reread_tokens".into(), json!(fold.reread_tokens));
+    }
     if fold.page_encoder != PageEncoder::Vision {
         keys.insert("page_encoder".into(), json!(fold.page_encoder.name()));
     }

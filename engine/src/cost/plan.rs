@@ -1,6 +1,6 @@
 //! What a whole run costs, full against folded.
 
-use super::{Parameters, Slots, decode_tokens, fold_page, head, kv_bytes_per_slot, parameters};
+use super::{Parameters, Slots, decode_tokens, fold_page, head, kv_bytes_per_slot, parameters, unfold};
 use crate::config::{Config, FoldConfig, TextConfig};
 use serde::Serialize;
 
@@ -92,7 +92,8 @@ fn full(text: &TextConfig, load: &Load, per_slot: u64) -> Side {
 }
 
 /// Prefill: BOS, then each page folded (its text is run only with `visual_sees_text`), then the raw tail. Generation:
-/// every token through blocks and head; each full chunk is then folded, and its page's last token through the head.
+/// every token through blocks and head; each full chunk is then folded, and its page's last token through the head. What
+/// the model reads again after a fold (`reread_tokens`) is part of what comes before the next token is known.
 fn folded(fold: &FoldConfig, text: &TextConfig, load: &Load, per_slot: u64) -> Side {
     let rule = Slots::new(fold, load.tokens_per_page.unwrap_or(fold.chunk_tokens));
     let (full_page, visual) = (rule.tokens_per_page, rule.visual_tokens);
@@ -118,16 +119,29 @@ fn folded(fold: &FoldConfig, text: &TextConfig, load: &Load, per_slot: u64) -> S
 
     let prompt_slots = memory;
     let (chunks, open) = (load.generated_tokens / full_page, load.generated_tokens % full_page);
-    let mut generating = series(memory, visual, chunks, |memory| {
-        generate(text, memory, full_page) + fold_page(fold, text, memory, full_page, visual) + head(text)
+    let folds = full_pages + usize::from(last.is_some());
+    let after_page = folds > 0 && raw == 0;
+    let read_again = |memory, again| if again > 0 { unfold(text, memory, again) } else { 0.0 };
+    let chunk = |memory: usize, again: usize| {
+        generate(text, memory + again, full_page)
+            + fold_page(fold, text, memory, full_page + again, visual)
+            + head(text)
+            + read_again(memory + visual, rule.reread(1, after_page))
+    };
+    let first = rule.reread(0, after_page);
+    if load.generated_tokens > 0 {
+        prefill += read_again(memory, first);
+    }
+    let mut generating = if chunks > 0 { chunk(memory, first) } else { 0.0 };
+    generating += series(memory + visual, visual, chunks.saturating_sub(1), |memory| {
+        chunk(memory, rule.reread(1, after_page))
     });
     memory += chunks * visual;
-    generating += generate(text, memory, open);
-    let folds = full_pages + usize::from(last.is_some());
-    let peak_slots = prompt_slots + rule.generated_peak(load.generated_tokens);
+    generating += generate(text, memory + rule.reread(chunks, after_page), open);
+    let peak_slots = prompt_slots + rule.generated_peak(load.generated_tokens, after_page);
     Side {
         prompt_slots,
-        slots: memory + open,
+        slots: prompt_slots + rule.generated(load.generated_tokens, after_page),
         peak_slots,
         kv_bytes: peak_slots as u64 * per_slot,
         folds: folds + chunks,

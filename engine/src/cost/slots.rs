@@ -9,6 +9,8 @@ pub struct Slots {
     pub tokens_per_page: usize,
     /// β: visual tokens of a full page.
     pub visual_tokens: usize,
+    /// Tokens at the end of a page that are read again in front of the chunk after it.
+    pub reread_tokens: usize,
     /// Whether a part-filled page takes slots in proportion to its text.
     pub skip_blank_patches: bool,
 }
@@ -19,6 +21,7 @@ impl Slots {
         Self {
             tokens_per_page: tokens_per_page.clamp(1, fold.chunk_tokens.max(1)),
             visual_tokens: fold.visual_tokens,
+            reread_tokens: fold.reread_tokens,
             skip_blank_patches: fold.skip_blank_patches,
         }
     }
@@ -51,9 +54,21 @@ impl Slots {
         full * self.visual_tokens + last.map_or(0, |tokens| self.page(tokens)) + raw
     }
 
-    /// Slots that `tokens` generated tokens add: full chunks are folded, the open chunk is text.
-    pub fn generated(&self, tokens: usize) -> usize {
-        tokens / self.tokens_per_page * self.visual_tokens + tokens % self.tokens_per_page
+    /// Tokens read again in front of generated chunk `chunk`; `after_page`: whether a page ends what was given.
+    pub fn reread(&self, chunk: usize, after_page: bool) -> usize {
+        if chunk > 0 || after_page {
+            self.reread_tokens.min(self.tokens_per_page)
+        } else {
+            0
+        }
+    }
+
+    /// Slots that `tokens` generated tokens add: full chunks are folded, the open chunk is text, with what is read again in
+    /// front of it.
+    pub fn generated(&self, tokens: usize, after_page: bool) -> usize {
+        let (chunks, open) = (tokens / self.tokens_per_page, tokens % self.tokens_per_page);
+        let again = if open > 0 { self.reread(chunks, after_page) } else { 0 };
+        chunks * self.visual_tokens + again + open
     }
 
     /// Most slots that unfolding `pages` pages takes: their text, and the last tokens before the chunk.
@@ -62,16 +77,16 @@ impl Slots {
             0 => 0,
             pages => pages
                 .saturating_mul(self.tokens_per_page)
-                .saturating_add(self.visual_tokens),
+                .saturating_add(self.visual_tokens.max(self.reread_tokens)),
         }
     }
 
     /// Most slots that generating `tokens` tokens ever adds: just before its last fold, or at the end.
-    pub fn generated_peak(&self, tokens: usize) -> usize {
+    pub fn generated_peak(&self, tokens: usize, after_page: bool) -> usize {
         let before_fold = match tokens / self.tokens_per_page {
             0 => 0,
-            folds => (folds - 1) * self.visual_tokens + self.tokens_per_page,
+            folds => (folds - 1) * self.visual_tokens + self.reread(folds - 1, after_page) + self.tokens_per_page,
         };
-        before_fold.max(self.generated(tokens))
+        before_fold.max(self.generated(tokens, after_page))
     }
 }

@@ -249,7 +249,7 @@ impl Driver {
                 }
             }
             Op::Fold { tokens } => events = self.fold(tokens, want).await?,
-            Op::Unfold { pages } => events.push(self.read_again(pages, want, run).await?),
+            Op::Unfold { pages } => events.extend(self.read_again(pages, want, run).await?),
         }
         ops::record(&mut self.ops, op);
         Ok(events)

@@ -47,7 +47,8 @@ pub(crate) enum Op {
     Fold { tokens: Vec<usize> },
     /// The open chunk stays as raw text.
     Keep,
-    /// These pages (numbered from 0) are read again as text in front of the next chunk.
+    /// These pages (numbered from 0) are read again as text in front of the next chunk; of none, the end of the newest
+    /// (`reread_tokens`).
     Unfold { pages: Vec<usize> },
 }
 
@@ -189,7 +190,12 @@ impl Check<'_> {
             }
             Op::Unfold { pages } => {
                 let in_order = pages.is_sorted_by(|a, b| a < b);
-                if pages.is_empty() || !in_order || pages.last().is_some_and(|&last| last >= self.pages) {
+                let rereads = self.fold.is_some_and(|fold| fold.reread_tokens > 0);
+                if (pages.is_empty() && !rereads)
+                    || self.pages == 0
+                    || !in_order
+                    || pages.last().is_some_and(|&last| last >= self.pages)
+                {
                     return Err("pages are read again that are not there".into());
                 }
                 if self.open > 0 || self.unfolded || self.chunker.is_none() {

@@ -1,4 +1,4 @@
-//! How well a model predicts a given text, under four kinds of memory.
+//! How well a model predicts a given text, under several kinds of memory.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +18,12 @@ pub enum ScoreMode {
     Folded,
     /// Everything stays text.
     Full,
-    /// The last N text slots, N = what folding would hold at that point; positions as in `Full`.
+    /// The last N text slots, N = what folding would hold at that point (with what it reads again); positions as in `Full`.
     Window,
     /// BOS and the open chunk only, at P = 1.
     None,
+    /// As `None`, but behind what the model reads again after a fold (`reread_tokens`): what pages are worth beyond it.
+    Reread,
 }
 
 /// What scoring found.
@@ -91,7 +93,8 @@ pub fn score(
     };
     let pages = config.fold.as_ref().map(|fold| (fold, PageRenderer::new(fold, fonts)));
     let mut chunker = config.fold.as_ref().map(ops::chunker);
-    let (mut start, mut held) = (0, 1);
+    let reread = config.fold.as_ref().map_or(0, |fold| fold.reread_tokens);
+    let (mut start, mut held) = (0, 1 + reread);
     for (index, &n) in lengths.iter().enumerate() {
         let chunk = &ids[start..start + n];
         start += n;
@@ -109,6 +112,7 @@ pub fn score(
                 on_page(index, &page)?;
                 scorer.runner.page_text(&[chunk.to_vec()]);
                 scorer.next = scorer.runner.fold(&[page], Want::Last).wait()?.logits.last().to_vec();
+                scorer.read_again(&chunk[n - reread.min(n)..])?;
             }
             ScoreMode::Full => scorer.runner.keep_open(),
             ScoreMode::Window => {
@@ -117,9 +121,12 @@ pub fn score(
                 let surplus = scorer.runner.context().memory_slots().saturating_sub(held);
                 scorer.runner.evict(surplus);
             }
-            ScoreMode::None => {
+            ScoreMode::None | ScoreMode::Reread => {
                 scorer.runner.drop_open();
                 scorer.next.clone_from(&bos_row);
+                if mode == ScoreMode::Reread {
+                    scorer.read_again(&chunk[n - reread.min(n)..])?;
+                }
             }
         }
         progress(start);
@@ -143,6 +150,14 @@ struct Scorer<'a> {
 }
 
 impl Scorer<'_> {
+    /// Reads `ids`, the end of what was folded, again in front of the next chunk.
+    fn read_again(&mut self, ids: &[u32]) -> Result<()> {
+        if !ids.is_empty() {
+            self.next = self.runner.unfold(ids, Want::Last).wait()?.last().to_vec();
+        }
+        Ok(())
+    }
+
     /// Scores `ids` and runs them as text.
     fn read(&mut self, ids: &[u32]) -> Result<()> {
         for block in ids.chunks(self.rows.min(self.block)) {

@@ -56,6 +56,7 @@ pub fn config() -> Config {
             chunk_tokens: 16,
             visual_tokens: 4,
             visual_sees_text: false,
+            reread_tokens: 0,
             skip_blank_patches: true,
             page_encoder: Default::default(),
         }),

@@ -7,6 +7,9 @@
 //! the chunk is folded, so that the memory is what it is without unfolding. After the pages come the last β tokens of
 //! the document once more (as many as a raw tail may have): so what is asked follows what may answer it, and the first token
 //! of the chunk is predicted by text that sees both.
+//!
+//! A model with `reread_tokens` reads the end of a page again after every fold, in the same way and without being asked: no page
+//! is chosen then, and what is read is the last tokens of the page just folded.
 
 use std::ops::Range;
 
@@ -70,18 +73,36 @@ impl Driver {
         Ok(())
     }
 
-    /// Before the first token of a chunk: reads again what was asked for most, if anything may be.
+    /// Before the first token of a chunk: reads again what was asked for most, if anything may be, or else the end of the page
+    /// just folded, if the model does so.
     ///
     /// # Errors
     /// As the runner's.
     pub(crate) async fn unfold(&mut self) -> Result<Vec<Event>> {
-        let Some(chunk_tokens) = self.fold_config().map(|fold| fold.chunk_tokens) else {
+        let Some(fold) = self.fold_config() else {
             return Ok(Vec::new());
         };
+        let (chunk_tokens, rereads) = (fold.chunk_tokens, fold.reread_tokens > 0);
         let begun = self.open_tokens() > 0 || self.runner.context().unfolded_slots() > 0;
-        if self.unfolding.most == 0 || begun || self.unfolding.pages.is_empty() {
+        if begun || self.unfolding.pages.is_empty() {
             return Ok(Vec::new());
         }
+        // Where the chunk itself would find no room behind it, less is read again, or nothing.
+        let limit = self.runner.config().text.max_position_embeddings;
+        let room = limit.saturating_sub(self.runner.context().slots() + chunk_tokens);
+        let mut pages = Vec::new();
+        if self.unfolding.most > 0 {
+            pages = self.choose(room).await?;
+        }
+        let just_folded = || matches!(self.ops.iter().rfind(|op| op.computes()), Some(Op::Fold { .. }));
+        if pages.is_empty() && !(rereads && just_folded() && self.tokens_again(&[]) <= room) {
+            return Ok(Vec::new());
+        }
+        self.apply(Op::Unfold { pages }, Want::Kept, true).await
+    }
+
+    /// The pages to read again, as many as find room in `room` slots.
+    async fn choose(&mut self, room: usize) -> Result<Vec<usize>> {
         let words = in_common(&self.tokens, &self.unfolding.pages, self.question());
         let asked = loop {
             // Asked in any case: what attention has added up begins anew with the next chunk.
@@ -95,32 +116,35 @@ impl Driver {
         } else {
             asked
         };
-        // Fewer where the chunk itself would find no room behind them.
-        let limit = self.runner.config().text.max_position_embeddings;
-        let room = limit.saturating_sub(self.runner.context().slots() + chunk_tokens);
-        let mut most = self.unfolding.most.min(asked.len());
-        while most > 0 {
-            let pages = most_asked(&asked, most);
-            if self.reread(&pages).iter().map(ExactSizeIterator::len).sum::<usize>() <= room {
-                return self.apply(Op::Unfold { pages }, Want::Kept, true).await;
-            }
-            most -= 1;
-        }
-        Ok(Vec::new())
+        let most = self.unfolding.most.min(asked.len());
+        let fitting = (1..=most).rev().map(|most| most_asked(&asked, most));
+        let mut fitting = fitting.filter(|pages| self.tokens_again(pages) <= room);
+        Ok(fitting.next().unwrap_or_default())
     }
 
-    /// The last β tokens, which are read again behind the pages.
+    /// The last β tokens (or as many as the model reads again anyway), which are read again behind the pages.
     fn question(&self) -> Range<usize> {
-        let tail = self.fold_config().map_or(0, |fold| fold.visual_tokens);
+        let tail = self
+            .fold_config()
+            .map_or(0, |fold| fold.visual_tokens.max(fold.reread_tokens));
         self.cursor.saturating_sub(tail)..self.cursor
     }
 
+    /// What is read again: the `chosen` pages and the question, or of no page the end of the newest.
     fn reread(&self, chosen: &[usize]) -> Vec<Range<usize>> {
+        if let (Some(last), true) = (self.unfolding.pages.last(), chosen.is_empty()) {
+            let tail = self.fold_config().map_or(0, |fold| fold.reread_tokens).min(last.len());
+            return vec![last.end - tail..last.end];
+        }
         reread(&self.unfolding.pages, chosen, self.cursor, self.question().len())
     }
 
-    /// Carries out [`Op::Unfold`].
-    pub(super) async fn read_again(&mut self, chosen: &[usize], want: Want, run: bool) -> Result<Event> {
+    fn tokens_again(&self, chosen: &[usize]) -> usize {
+        self.reread(chosen).iter().map(ExactSizeIterator::len).sum()
+    }
+
+    /// Carries out [`Op::Unfold`]. Only of pages that are read again is anything told.
+    pub(super) async fn read_again(&mut self, chosen: &[usize], want: Want, run: bool) -> Result<Option<Event>> {
         let stretches = self.reread(chosen);
         let ids: Vec<u32> = stretches.into_iter().flat_map(|at| &self.tokens[at]).copied().collect();
         if run {
@@ -129,7 +153,9 @@ impl Driver {
             if want != Want::Nothing {
                 self.logits = logits.data;
             }
-            self.unfolding.done.seconds += watch.seconds();
+            if !chosen.is_empty() {
+                self.unfolding.done.seconds += watch.seconds();
+            }
         }
         // A replay does not run what is folded by then: the runner never holds it.
         let held = self.runner.context();
@@ -139,16 +165,19 @@ impl Driver {
             held.memory_slots() + ids.len()
         };
         self.peak_slots = self.peak_slots.max(slots);
+        if chosen.is_empty() {
+            return Ok(None);
+        }
         let done = &mut self.unfolding.done;
         done.times += 1;
         done.pages_read += chosen.len();
         done.tokens_read += ids.len();
         done.slots_peak = done.slots_peak.max(ids.len());
-        Ok(Event::Unfolded {
+        Ok(Some(Event::Unfolded {
             pages: chosen.to_vec(),
             tokens: ids.len(),
             context_slots: slots,
-        })
+        }))
     }
 
     /// Takes what was read again away from in front of the open chunk, which is to stay: its own tokens are run anew, at the

@@ -136,7 +136,7 @@ fn describe(out: &mut String, config: &Config) -> std::fmt::Result {
     let (columns, rows) = f.cell_grid();
     writeln!(
         out,
-        "folding   a chunk of {} tokens becomes {} visual tokens ({}×); a page holds {columns}×{rows} characters{}{}",
+        "folding   a chunk of {} tokens becomes {} visual tokens ({}×); a page holds {columns}×{rows} characters{}{}{}",
         f.chunk_tokens,
         f.visual_tokens,
         f.chunk_tokens as f64 / f.visual_tokens as f64,
@@ -149,6 +149,10 @@ fn describe(out: &mut String, config: &Config) -> std::fmt::Result {
             "; pages see their text"
         } else {
             ""
+        },
+        match f.reread_tokens {
+            0 => String::new(),
+            n => format!("; its last {n} tokens are read again as text in front of the next chunk"),
         },
     )
 }

@@ -56,6 +56,8 @@ enum Mode {
     Window,
     /// Nothing: BOS and the open chunk only.
     None,
+    /// Nothing but what the model reads again after a fold, if it does (`reread_tokens`), and the open chunk.
+    Reread,
 }
 
 #[derive(serde::Serialize)]
@@ -84,6 +86,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Mode::Full => ScoreMode::Full,
         Mode::Window => ScoreMode::Window,
         Mode::None => ScoreMode::None,
+        Mode::Reread => ScoreMode::Reread,
     };
     let pages = args.pages.as_deref().map(PageFolder::create).transpose()?;
     let mut runner = model.runner(&args.model, Wish::default())?;

@@ -190,6 +190,11 @@ impl Chats {
         Ok(())
     }
 
+    /// What draws its pages.
+    pub fn drawer(&self) -> &Drawer {
+        &self.drawer
+    }
+
     /// The reply's chunks, all folded but the last; at most `most` of them, if that is not 0.
     fn reply(&self, ids: &[u32], most: usize) -> Vec<ChunkSample> {
         let (mut parts, tail) = self.divide(ids);

@@ -91,15 +91,17 @@ impl DataSets {
             DataSet::Text(windows) => windows.remembering(request, self.1),
             set => set.sample(request)?.remembering(self.1),
         };
-        let tail = match &self.0[request.set] {
-            DataSet::Text(windows) => windows.drawer().config().visual_tokens,
-            DataSet::Stream(stream) => stream.drawer().config().visual_tokens,
-            DataSet::Captions(_) | DataSet::Chats(_) => 0,
+        let fold = match &self.0[request.set] {
+            DataSet::Text(windows) => windows.drawer().config(),
+            DataSet::Stream(stream) => stream.drawer().config(),
+            DataSet::Chats(chats) => chats.drawer().config(),
+            DataSet::Captions(_) => return Ok(sample),
         };
-        Ok(if request.unfolded && self.1 == Memory::Vision {
-            sample.unfolded(tail)
+        let sample = if request.unfolded && self.1 == Memory::Vision {
+            sample.unfolded(fold.visual_tokens.max(fold.reread_tokens))
         } else {
             sample
-        })
+        };
+        Ok(sample.rereading(fold.reread_tokens))
     }
 }

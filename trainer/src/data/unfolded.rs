@@ -1,6 +1,7 @@
-//! Samples that unfold: the last chunk stands behind the text of an earlier page, as `--unfold 1` reads it again.
+//! Samples that read again: the last chunk stands behind the text of an earlier page, as `--unfold 1` reads it, and every chunk
+//! behind the end of the page before it where the model has `reread_tokens`.
 
-use super::batch::{Sample, SampleKind};
+use super::batch::{Form, Sample, SampleKind};
 use folio_engine::session::{most_asked, reread};
 use std::ops::Range;
 
@@ -33,6 +34,25 @@ impl Sample {
         last.given = again.len();
         again.append(&mut last.ids);
         last.ids = again;
+        self
+    }
+
+    /// The sample with the last `tokens` tokens of every page given once more in front of the chunk after it, unless that
+    /// stands behind text that is read again already.
+    #[must_use]
+    pub fn rereading(mut self, tokens: usize) -> Self {
+        // From the last one: what is put before a chunk is no part of its page.
+        for i in (1..self.chunks.len()).rev() {
+            let (before, after) = self.chunks.split_at_mut(i);
+            let (page, chunk) = (&before[i - 1], &mut after[0]);
+            let continues = matches!(chunk.form, Form::Folded | Form::Open) && chunk.given == 0;
+            if continues && matches!(page.form, Form::Folded | Form::Page) {
+                let own = &page.ids[page.given..];
+                let again = &own[own.len().saturating_sub(tokens)..];
+                chunk.given = again.len();
+                chunk.ids.splice(0..0, again.iter().copied());
+            }
+        }
         self
     }
 }
@@ -111,6 +131,38 @@ mod tests {
             [learn(0), learn(24), learn(25)],
             [(false, false), (false, false), (true, false)]
         );
+    }
+
+    #[test]
+    fn the_end_of_every_page_is_given_before_the_chunk_after_it() {
+        let chunks = [
+            (0..20).collect::<Vec<u32>>(),
+            (40..43).collect(),
+            (70..90).collect(),
+            (100..110).collect(),
+        ];
+        let given = |sample: &Sample| -> Vec<Vec<u32>> {
+            let of = |chunk: &ChunkSample| chunk.ids[..chunk.given].to_vec();
+            sample.chunks.iter().map(of).collect()
+        };
+        let plain = sample(&chunks);
+        let again = plain.clone().rereading(5);
+        // Of a page that is shorter, all; never what was given before its own text.
+        let right = [
+            vec![],
+            (15..20).collect(),
+            (40..43).collect(),
+            (85..90).collect::<Vec<u32>>(),
+        ];
+        assert_eq!(given(&again), right);
+        assert_eq!(again.tokens(), plain.tokens());
+        assert_eq!(plain.clone().rereading(0), plain);
+        // A chunk that follows a whole page read again has its tail already.
+        let unfolded = plain.clone().unfolded(5).rereading(5);
+        assert_eq!(given(&unfolded)[..3], right[..3]);
+        assert_eq!(unfolded.chunks[3], plain.unfolded(5).chunks[3]);
+        let read = sample(&chunks).shaped(SampleKind::Ocr);
+        assert_eq!(read.clone().rereading(5), read);
     }
 
     #[test]

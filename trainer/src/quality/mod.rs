@@ -124,7 +124,11 @@ pub fn evaluate(
     let mut reader = open(model, ScoreMode::Folded, watch)?;
     let texts = Texts::read(data, &reader, options)?;
     let mut scored = Vec::new();
-    for mode in [ScoreMode::Folded, ScoreMode::Full, ScoreMode::Window, ScoreMode::None] {
+    let mut modes = vec![ScoreMode::Folded, ScoreMode::Full, ScoreMode::Window, ScoreMode::None];
+    if reader.fold.reread_tokens > 0 {
+        modes.push(ScoreMode::Reread);
+    }
+    for mode in modes {
         scored.push(scores(&mut reader, &texts, mode, false, watch)?);
     }
     let modes = Scores::of(&scored, reader.fold.chunk_tokens);

@@ -88,7 +88,7 @@ fn with_pages_of(reader: &mut Reader, ids: &[u32], other: &[u32]) -> Result<Scor
     for (i, chunk) in own.iter().enumerate() {
         nll.extend(reader.read(&chunk.ids)?.iter().map(|judged| judged.0));
         if i + 1 < own.len() {
-            reader.close(&pages[i % pages.len()])?;
+            reader.close_with_page_of(&pages[i % pages.len()], &chunk.ids)?;
         }
     }
     // The rest stands open, as in the engine's scores.

@@ -99,7 +99,7 @@ impl Reader {
         runner.keep_open();
         self.after_bos.clone_from(&logits);
         self.next = logits;
-        self.held = 1;
+        self.held = 1 + self.fold.reread_tokens;
         Ok(())
     }
 
@@ -132,12 +132,19 @@ impl Reader {
 
     /// Ends the open chunk; its page shows `chunk`.
     pub(super) fn close(&mut self, chunk: &Chunk) -> Result<()> {
+        self.close_with_page_of(chunk, &chunk.ids)
+    }
+
+    /// Ends the open chunk, whose tokens are `own`; its page shows `chunk`.
+    pub(super) fn close_with_page_of(&mut self, chunk: &Chunk, own: &[u32]) -> Result<()> {
+        let again = &own[own.len().saturating_sub(self.fold.reread_tokens)..];
         let page = self.page(&chunk.text);
         match self.mode {
             ScoreMode::Folded => {
                 self.runner()?.page_text(std::slice::from_ref(&chunk.ids));
                 let folded = self.runner()?.fold(std::slice::from_ref(&page), Want::Last).wait()?;
                 self.next = folded.logits.last().to_vec();
+                self.read_again(again)?;
             }
             ScoreMode::Full => self.runner()?.keep_open(),
             ScoreMode::Window => {
@@ -148,9 +155,12 @@ impl Reader {
                 let surplus = runner.context().memory_slots().saturating_sub(held);
                 runner.evict(surplus);
             }
-            ScoreMode::None => {
+            ScoreMode::None | ScoreMode::Reread => {
                 self.runner()?.drop_open();
                 self.next.clone_from(&self.after_bos);
+                if self.mode == ScoreMode::Reread {
+                    self.read_again(again)?;
+                }
             }
         }
         Ok(())
@@ -160,7 +170,7 @@ impl Reader {
     pub(super) fn take(&mut self, chunk: &Chunk) -> Result<()> {
         let unseen = match self.mode {
             ScoreMode::Folded => !self.fold.visual_sees_text,
-            ScoreMode::None => true,
+            ScoreMode::None | ScoreMode::Reread => true,
             ScoreMode::Full | ScoreMode::Window => false,
         };
         if !unseen {
@@ -169,8 +179,23 @@ impl Reader {
         self.close(chunk)
     }
 
-    /// Reads `ids` again as text in front of the next chunk.
+    fn read_again(&mut self, ids: &[u32]) -> Result<()> {
+        if ids.is_empty() { Ok(()) } else { self.unfold(ids) }
+    }
+
+    /// Keeps the open chunk, which is `ids`, as raw text for good: without what was read again in front of it.
+    pub(super) fn keep(&mut self, ids: &[u32]) -> Result<()> {
+        if self.runner()?.context().unfolded_slots() > 0 {
+            self.runner()?.drop_open();
+            self.read(ids)?;
+        }
+        self.runner()?.keep_open();
+        Ok(())
+    }
+
+    /// Reads `ids` again as text in front of the next chunk, in place of what was read again before.
     pub(super) fn unfold(&mut self, ids: &[u32]) -> Result<()> {
+        self.runner()?.drop_open();
         self.next = self.runner()?.unfold(ids, Want::Last).wait()?.last().to_vec();
         Ok(())
     }

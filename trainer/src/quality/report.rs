@@ -45,6 +45,9 @@ pub struct Model {
     pub visual_tokens: usize,
     /// Whether a page's visual tokens see the text that they replace.
     pub visual_sees_text: bool,
+    /// Tokens at the end of a page that are read again in front of the next chunk.
+    #[serde(skip_serializing_if = "none")]
+    pub reread_tokens: usize,
 }
 
 impl Model {
@@ -58,8 +61,13 @@ impl Model {
             chunk_tokens: reader.fold.chunk_tokens,
             visual_tokens: reader.fold.visual_tokens,
             visual_sees_text: reader.fold.visual_sees_text,
+            reread_tokens: reader.fold.reread_tokens,
         }
     }
+}
+
+fn none(tokens: &usize) -> bool {
+    *tokens == 0
 }
 
 fn name_of(path: &Path) -> String {
@@ -144,16 +152,22 @@ pub struct Scores {
     pub window: Nll,
     /// BOS and the open chunk.
     pub none: Nll,
+    /// As `none`, behind what the model reads again after a fold, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reread: Option<Nll>,
     /// `full − folded`, by document.
     pub full_less_folded: Option<Paired>,
     /// `window − folded`, by document.
     pub window_less_folded: Option<Paired>,
     /// `none − folded`, by document: what memory is worth.
     pub none_less_folded: Option<Paired>,
+    /// `reread − folded`, by document: what pages are worth beyond it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reread_less_folded: Option<Paired>,
 }
 
 impl Scores {
-    /// Of folded, full, window, none, in this order.
+    /// Of folded, full, window, none and, where there is one, reread, in this order.
     pub(super) fn of(scored: &[Vec<Scored>], chunk_tokens: usize) -> Self {
         let nll = |i: usize| Nll::of(scored.get(i).map_or(&[], Vec::as_slice));
         let less = |i: usize| Paired::of(scored.get(i)?, scored.first()?);
@@ -163,9 +177,11 @@ impl Scores {
             full: nll(1),
             window: nll(2),
             none: nll(3),
+            reread: scored.get(4).map(|scored| Nll::of(scored)),
             full_less_folded: less(1),
             window_less_folded: less(2),
             none_less_folded: less(3),
+            reread_less_folded: less(4),
         }
     }
 }

@@ -17,7 +17,7 @@ fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "# Evaluation of {}\n", model.name)?;
     writeln!(
         out,
-        "{:.1}M parameters, K = {}, β = {}{}. {}.\n",
+        "{:.1}M parameters, K = {}, β = {}{}{}. {}.\n",
         model.parameters as f64 / 1e6,
         model.chunk_tokens,
         model.visual_tokens,
@@ -25,6 +25,10 @@ fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
             ", pages see the text that they replace"
         } else {
             ""
+        },
+        match model.reread_tokens {
+            0 => String::new(),
+            n => format!(", the last {n} tokens of a page are read again"),
         },
         report.texts
     )?;
@@ -38,26 +42,25 @@ fn write_all(report: &Report, out: &mut String) -> std::fmt::Result {
         out,
         "| memory | NLL | all tokens | less folded, by document |\n|---|---|---|---|"
     )?;
-    for (name, nll, less) in [
+    let reread = scores.reread.as_ref();
+    let rows = [
         ("folded", &scores.folded, None),
         ("full", &scores.full, scores.full_less_folded),
         ("window", &scores.window, scores.window_less_folded),
         ("none", &scores.none, scores.none_less_folded),
-    ] {
+    ];
+    let mut rows = rows.to_vec();
+    rows.extend(reread.map(|nll| ("reread only", nll, scores.reread_less_folded)));
+    for (name, nll, less) in &rows {
         writeln!(
             out,
             "| {name} | {} | {} | {} |",
             of(nll.mean),
             of(nll.all),
-            paired(less)
+            paired(*less)
         )?;
     }
-    let rows = [
-        ("folded", &scores.folded),
-        ("full", &scores.full),
-        ("window", &scores.window),
-        ("none", &scores.none),
-    ];
+    let rows: Vec<(&str, &Nll)> = rows.iter().map(|(name, nll, _)| (*name, *nll)).collect();
     by_offset(&rows, scores.chunk_tokens, out)?;
     reading(report, out)?;
     if let Some(found) = &report.continuations {

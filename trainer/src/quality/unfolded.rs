@@ -102,9 +102,14 @@ fn probe(reader: &mut Reader, texts: &Texts, index: usize, by: By, sum: &mut Unf
     let chosen = most_asked(&asked, sum.pages);
     match reader.chunks(&question).first() {
         Some(tail) if reader.fold.folds_tail(question.len()) => reader.close(tail)?,
-        _ => reader.runner()?.keep_open(),
+        _ => reader.keep(&question)?,
     }
-    let stretches = reread(&at, &chosen, ids.len(), reader.fold.visual_tokens);
+    let stretches = reread(
+        &at,
+        &chosen,
+        ids.len(),
+        reader.fold.visual_tokens.max(reader.fold.reread_tokens),
+    );
     let again: Vec<u32> = stretches.into_iter().flat_map(|at| &ids[at]).copied().collect();
     reader.unfold(&again)?;
     let answer = reader.answer(KEY)?;

@@ -190,11 +190,18 @@ impl StageRecipe {
         let first = self.first_weight > 0.0 && self.first_weight.is_finite();
         rule(first, "first_weight", "must be above 0")?;
         rule(self.first_tokens > 0, "first_tokens", "must be 1 or more")?;
+        let repeat = self.repeat_weight > 0.0 && self.repeat_weight.is_finite();
+        rule(repeat, "repeat_weight", "must be above 0")?;
         let folds = matches!(self.kind, SampleKind::Olm | SampleKind::Sft);
         rule(
             folds || (self.first_weight == 1.0 && self.first_tokens == 1),
             "first_weight, first_tokens",
             "belong to olm and sft stages: no token of another follows a fold",
+        )?;
+        rule(
+            folds || self.repeat_weight == 1.0,
+            "repeat_weight",
+            "belongs to olm and sft stages: no page of another is an earlier one",
         )?;
         rule(
             folds || self.aux.next == 0.0,

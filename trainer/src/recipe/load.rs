@@ -192,6 +192,7 @@ curriculum = [{ until_step = 5, chunks = 1 }]
         );
         named("ocr_share = 0.3", "first_weight = 0.0", "stage 2: first_weight");
         named("ocr_share = 0.3", "first_tokens = 0", "stage 2: first_tokens");
+        named("ocr_share = 0.3", "repeat_weight = 0.0", "stage 2: repeat_weight");
         named(
             "chunks = 2\n",
             "chunks = 2\nfirst_weight = 2.0\n",

@@ -45,6 +45,9 @@ pub struct Recipe {
     /// Overrides the model's `visual_sees_text`: whether a page's visual tokens also see the text that they replace.
     #[serde(default)]
     pub visual_sees_text: Option<bool>,
+    /// Overrides the model's `reread_tokens`: how many tokens at the end of a page are read again in front of the next chunk.
+    #[serde(default)]
+    pub reread_tokens: Option<usize>,
     /// Where the run lives: checkpoints, `metrics.jsonl`, tokenised data. `--out` overrides it.
     pub out: PathBuf,
     /// Seed of the weights and of the data order.
@@ -193,6 +196,10 @@ pub struct StageRecipe {
     /// How many tokens after a fold `first_weight` goes for: those before them stand on the page only, four to a visual token.
     #[serde(default = "default::first_tokens")]
     pub first_tokens: usize,
+    /// Weight of tokens that repeat what stands on an earlier page (those that end a run of twelve tokens that stands there),
+    /// against 1 for all other tokens. `olm` and `sft` stages only.
+    #[serde(default = "default::repeat_weight")]
+    pub repeat_weight: f64,
     /// Share of `ocr` samples in an `olm` stage, 0 to 1.
     #[serde(default)]
     pub ocr_share: f64,
@@ -328,6 +335,9 @@ mod default {
     }
     pub(super) fn first_tokens() -> usize {
         1
+    }
+    pub(super) fn repeat_weight() -> f64 {
+        1.0
     }
     pub(super) fn clip_norm() -> f64 {
         1.0

@@ -3,7 +3,7 @@
 use super::drawn::{Drawn, Spans};
 use super::{AuxRecipe, ChunkRange, Curriculum, LrRecipe, Recipe, StageRecipe, lr_factor};
 use crate::data::{Memory, Rng, SampleKind, SampleRequest};
-use crate::step::FirstTokens;
+use crate::step::Weighing;
 
 /// The steps of a recipe that are still to come.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +41,7 @@ pub struct StepSpec {
     /// Weights of the auxiliary losses.
     pub aux: AuxRecipe,
     /// What the first tokens after a fold count among the text tokens.
-    pub first: FirstTokens,
+    pub weighing: Weighing,
     /// Largest gradient norm.
     pub clip_norm: f64,
     /// Batches that make up the step.
@@ -201,9 +201,10 @@ impl Plan {
             entry,
             lr,
             aux,
-            first: FirstTokens {
-                tokens: stage.first_tokens,
-                weight: stage.first_weight,
+            weighing: Weighing {
+                first_tokens: stage.first_tokens,
+                first_weight: stage.first_weight,
+                repeat_weight: stage.repeat_weight,
             },
             clip_norm,
             accumulate: stage.accumulate,
@@ -420,7 +421,7 @@ mod tests {
     fn short_chunks_and_shuffled_samples_are_drawn_as_asked() {
         let text = RECIPE.replace(
             "ocr_share = 0.3",
-            "chunk_tokens = [8, 12]\nshuffled_share = 0.25\nunfolded_share = 0.5\nfirst_weight = 4.0\nfirst_tokens = 3",
+            "chunk_tokens = [8, 12]\nshuffled_share = 0.25\nunfolded_share = 0.5\nfirst_weight = 4.0\nfirst_tokens = 3\nrepeat_weight = 2.0",
         );
         let plan = Plan::new(&Recipe::parse(&text, "r.toml").unwrap(), 128);
         let steps: Vec<StepSpec> = (10..30)
@@ -433,7 +434,12 @@ mod tests {
         assert_eq!(shuffled, 15);
         let unfolded = steps.iter().flat_map(|s| &s.requests).filter(|r| r.unfolded).count();
         assert!((15..=45).contains(&unfolded), "{unfolded} of 60");
-        assert_eq!(steps[0].first, FirstTokens { tokens: 3, weight: 4.0 });
+        let weighing = Weighing {
+            first_tokens: 3,
+            first_weight: 4.0,
+            repeat_weight: 2.0,
+        };
+        assert_eq!(steps[0].weighing, weighing);
         assert_eq!(
             plan.step(0, &Curriculum::default()).unwrap().requests[0].chunk_tokens,
             None

@@ -91,7 +91,7 @@ fn step_plan() -> StepPlan {
         tokens_weight: 0.0,
         directions_weight: 0.0,
         next_weight: 0.6,
-        first: FirstTokens::ALIKE,
+        weighing: Weighing::ALIKE,
         accumulate: 1,
         clip_norm: 1.0,
     }
@@ -110,7 +110,7 @@ fn share_by(
     plan: &StepPlan,
     compute: Compute,
 ) -> (f64, Share<Flex>) {
-    let totals = Totals::of(samples, FirstTokens::ALIKE).over(&Alone).unwrap();
+    let totals = Totals::of(samples, Weighing::ALIKE).over(&Alone).unwrap();
     let all: Vec<&Sample> = samples.iter().collect();
     let how = (plan, compute);
     let share = backward::<Autodiff<Flex>>(model.clone(), head.clone(), &all, how, &totals, &Default::default());

@@ -10,7 +10,7 @@ use folio_trainer::aux_loss::CellHead;
 use folio_trainer::compute::{Compute, Precision};
 use folio_trainer::data::{ChunkSample, Form, Rng, Sample, SampleKind};
 use folio_trainer::stats::StepStats;
-use folio_trainer::step::{FirstTokens, Learner, StepPlan};
+use folio_trainer::step::{Learner, StepPlan, Weighing};
 
 fn config(sees_text: bool) -> Config {
     let mut config = tiny();
@@ -87,7 +87,7 @@ fn plan(kind: SampleKind) -> StepPlan {
         tokens_weight: 0.0,
         directions_weight: 0.0,
         next_weight: 0.0,
-        first: FirstTokens::ALIKE,
+        weighing: Weighing::ALIKE,
         accumulate: 1,
         clip_norm: 1.0,
     }

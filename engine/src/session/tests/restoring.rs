@@ -62,11 +62,12 @@ proptest! {
         prompt in 0usize..60,
         stop in prop::option::of("[a-z]"),
         broken_off in any::<bool>(),
-        unfold in 0usize..4,
+        (unfold, reread) in (0usize..4, 0usize..7),
     ) {
         let mut config = config();
         if let Some(f) = &mut config.fold {
             f.visual_sees_text = sees;
+            f.reread_tokens = reread;
             if small_page {
                 f.vision.image_height = 16;
                 f.visual_tokens = 2;

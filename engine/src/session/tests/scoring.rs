@@ -1,13 +1,15 @@
 //! Scoring, and that it agrees with generation.
 
 use super::*;
+use crate::runner::Want;
 
 #[test]
 fn generation_and_scoring_see_the_same_probabilities() {
-    for sees in [false, true] {
+    for (sees, reread) in [(false, 0), (true, 0), (false, 3), (true, 3)] {
         let mut config = config();
         if let Some(f) = &mut config.fold {
             f.visual_sees_text = sees;
+            f.reread_tokens = reread;
         }
         for (mode, score_mode) in [
             (ContextMode::Folded, ScoreMode::Folded),
@@ -33,7 +35,7 @@ fn generation_and_scoring_see_the_same_probabilities() {
             for (i, (nll, logprob)) in scored.token_nll.iter().zip(&out.logprobs).enumerate() {
                 assert!(
                     (nll + logprob).abs() < 1e-12,
-                    "{mode:?} sees={sees} token {i}: {nll} {logprob}"
+                    "{mode:?} sees={sees} reread={reread} token {i}: {nll} {logprob}"
                 );
             }
             assert_eq!(pages, out.folds.len());
@@ -95,6 +97,58 @@ fn scoring_modes_differ_in_memory_only() {
     )
     .unwrap();
     assert_eq!(s.token_nll[..16], s.token_nll[16..]);
+}
+
+#[test]
+fn what_is_read_again_is_the_end_of_the_page_and_counts_in_the_window() {
+    use crate::runner::Runner;
+    let ids = tokenizer().encode(TEXT).unwrap();
+    let mut config = config();
+    if let Some(f) = &mut config.fold {
+        f.reread_tokens = 3;
+    }
+    let run = |mode| {
+        let mut runner = MockRunner::new(config.clone());
+        let (fonts, tokenizer) = (FontStack::default(), tokenizer());
+        let s = score(
+            &mut runner,
+            &tokenizer,
+            fonts,
+            &ids[..60],
+            mode,
+            &mut |_, _| Ok(()),
+            &mut |_| (),
+        )
+        .unwrap();
+        let calls = runner.calls.lock().unwrap().clone();
+        (s.token_nll, runner.context().clone(), calls)
+    };
+    let (folded, context, calls) = run(ScoreMode::Folded);
+    let chunk = ["extend 16", "fold 1", "unfold 3"];
+    assert_eq!(
+        calls,
+        [&["extend 1"][..], &chunk, &chunk, &chunk, &["extend 12"]].concat()
+    );
+    let (_, window, _) = run(ScoreMode::Window);
+    assert_eq!(
+        window.slots(),
+        context.slots(),
+        "as many slots as folding holds with it"
+    );
+    // Without pages: BOS, the three tokens, the chunk.
+    let (reread, alone, _) = run(ScoreMode::Reread);
+    assert_eq!((alone.unfolded_slots(), alone.slots()), (3, 1 + 3 + 12));
+    let mut runner = MockRunner::new(config.clone());
+    runner.extend(&[0], Want::Nothing).wait().unwrap();
+    runner.keep_open();
+    let first = runner.unfold(&ids[45..48], Want::Last).wait().unwrap();
+    assert_eq!(reread[48], -log_softmax(first.last(), ids[48] as usize));
+    let (none, ..) = run(ScoreMode::None);
+    for (name, other) in [("reread", &reread), ("none", &none)] {
+        assert_eq!(folded[..16], other[..16], "{name}");
+        assert_ne!(folded[16..], other[16..], "{name}");
+    }
+    assert_ne!(reread[16..], none[16..]);
 }
 
 #[test]

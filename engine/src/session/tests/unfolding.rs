@@ -12,7 +12,16 @@ fn unfolding(unfold: usize, settings: Settings) -> Settings {
 
 /// A session, and the calls that its runner will have seen.
 fn listening(prompt: &str, settings: Settings) -> (Session, Arc<Mutex<Vec<String>>>) {
-    let runner = Box::new(MockRunner::new(config()));
+    rereading(0, prompt, settings)
+}
+
+/// As [`listening`], of a model that reads so many tokens again after every fold.
+fn rereading(tokens: usize, prompt: &str, settings: Settings) -> (Session, Arc<Mutex<Vec<String>>>) {
+    let mut config = config();
+    if let Some(f) = &mut config.fold {
+        f.reread_tokens = tokens;
+    }
+    let runner = Box::new(MockRunner::new(config));
     let calls = runner.calls.clone();
     let mut session = Session::new(runner, tokenizer(), FontStack::default(), ContextMode::Folded, settings).unwrap();
     session
@@ -67,11 +76,15 @@ proptest! {
         unfold in 1usize..6,
         seed in any::<u64>(),
         small_page in any::<bool>(),
+        reread in 0usize..7,
     ) {
         let mut config = config();
-        if let (Some(f), true) = (&mut config.fold, small_page) {
-            f.vision.image_height = 16;
-            f.visual_tokens = 2;
+        if let Some(f) = &mut config.fold {
+            f.reread_tokens = reread;
+            if small_page {
+                f.vision.image_height = 16;
+                f.visual_tokens = 2;
+            }
         }
         let mut session = prompted(&config, ContextMode::Folded, &unfolding(unfold, sampled(total, seed)), &TEXT[..prompt]);
         let out = drain(&mut session);
@@ -85,7 +98,7 @@ proptest! {
         let stats = out.stats.unfold.unwrap();
         prop_assert_eq!(stats.times, out.unfolds.len());
         prop_assert_eq!(stats.text_bytes, 4 * out.folds.iter().map(|fold| fold.0).sum::<usize>());
-        prop_assert!(stats.slots_peak <= unfold * 16 + 4);
+        prop_assert!(stats.slots_peak <= unfold * 16 + reread.max(4));
         prop_assert!(out.stats.peak_context_slots >= context.slots());
         // Once for every chunk that is begun behind a page.
         let begun = out.unfolds.iter().map(|unfold| unfold.0).collect::<std::collections::BTreeSet<_>>();
@@ -116,14 +129,16 @@ proptest! {
     #[test]
     fn more_text_after_a_restored_end(
         first in 1usize..40,
-        unfold in 1usize..4,
+        unfold in 0usize..4,
         turn in 1usize..50,
         seed in any::<u64>(),
         sees in any::<bool>(),
+        reread in 0usize..7,
     ) {
         let mut config = config();
         if let Some(f) = &mut config.fold {
             f.visual_sees_text = sees;
+            f.reread_tokens = reread;
         }
         let wanted = unfolding(unfold, sampled(first, seed));
         let mut live = prompted(&config, ContextMode::Folded, &wanted, &TEXT[..40]);
@@ -161,6 +176,40 @@ fn a_prompt_is_read_as_before_but_for_the_text_of_its_last_chunk() {
     assert_eq!(of(1, 52), ["extend 1", "fold 3", "extend 4", "unfold 20", "extend 1"]);
     // Without a page there is nothing to read again.
     assert_eq!(of(2, 4), of(0, 4));
+}
+
+#[test]
+fn the_end_of_a_page_is_read_again_before_the_chunk_after_it() {
+    let of = |length, settings| {
+        let (mut s, calls) = rereading(5, &TEXT[..length], settings);
+        let out = drain(&mut s);
+        assert!(
+            out.unfolds.iter().all(|unfold| !unfold.1.is_empty()),
+            "of no page nothing is told"
+        );
+        let (calls, context) = (calls.lock().unwrap().clone(), s.context().clone());
+        (calls, context, out)
+    };
+    // Three full chunks and a tail of 5, which is folded (β = 4), then a token; a tail of 4 stays, and nothing is read again.
+    let (calls, context, out) = of(53, settings(1));
+    assert_eq!(calls, ["extend 1", "fold 4", "unfold 5", "extend 1"]);
+    assert_eq!((context.unfolded_slots(), context.open_slots()), (5, 6));
+    assert!(out.stats.unfold.is_none(), "nobody asked for pages");
+    assert_eq!(of(52, settings(1)).0, ["extend 1", "fold 3", "extend 4", "extend 1"]);
+    // The response begins a chunk of its own, which folds at sixteen tokens.
+    let (calls, _, out) = of(4, settings(18));
+    assert_eq!(calls[calls.len() - 4..], ["fold 1", "unfold 5", "extend 1", "extend 1"]);
+    assert_eq!(out.folds.iter().map(|fold| fold.0).collect::<Vec<_>>(), [16]);
+    assert_eq!(
+        out.stats.peak_context_slots,
+        1 + 4 + 15,
+        "BOS, the tail, the chunk but for its last token"
+    );
+    // Where pages are read again, that is all: their tail is as long.
+    let (calls, ..) = of(48, unfolding(1, settings(1)));
+    assert_eq!(calls[3..], ["fold 1", "unfold 21", "extend 1"].map(String::from));
+    // Nothing is drawn: nothing is read again.
+    assert_eq!(of(53, settings(0)).0, ["extend 1", "fold 4"]);
 }
 
 #[test]
@@ -231,4 +280,21 @@ fn journals_that_unfold_what_is_not_there_are_refused() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("no chunk begins"), "{error}");
+    // Of no page: only where the model reads again in any case.
+    let none = format!("{}{}", &good[..at], &good[end..]);
+    let mut rereads = config();
+    if let Some(f) = &mut rereads.fold {
+        f.reread_tokens = 3;
+    }
+    let saved = SavedSession::from_json(none.as_bytes(), "x", "m", "f").unwrap();
+    saved.check(&rereads, &tokenizer()).unwrap();
+    let first = none.find("{\"op\":\"fold\"").unwrap();
+    let early = format!(
+        "{}{{\"op\":\"unfold\",\"pages\":[]}},{}",
+        &none[..first],
+        &none[first..]
+    );
+    let saved = SavedSession::from_json(early.as_bytes(), "x", "m", "f").unwrap();
+    let error = saved.check(&rereads, &tokenizer()).unwrap_err().to_string();
+    assert!(error.contains("read again"), "{error}");
 }

@@ -77,14 +77,18 @@ fn training_and_scoring_agree_token_by_token_under_every_memory() {
     let slots: usize = sample.chunks.iter().map(|c| c.slots).sum();
     assert!(slots < sample.tokens(), "a window of all text would prove nothing");
     let mut means = Vec::new();
-    for (memory, mode) in [
-        (Memory::Vision, ScoreMode::Folded),
-        (Memory::Full, ScoreMode::Full),
-        (Memory::Window, ScoreMode::Window),
-        (Memory::None, ScoreMode::None),
-        (Memory::MeanPool, ScoreMode::Folded),
-        (Memory::ConvPyramid, ScoreMode::Folded),
+    for (memory, mode, reread) in [
+        (Memory::Vision, ScoreMode::Folded, 0),
+        (Memory::Full, ScoreMode::Full, 0),
+        (Memory::Window, ScoreMode::Window, 0),
+        (Memory::None, ScoreMode::None, 0),
+        (Memory::MeanPool, ScoreMode::Folded, 0),
+        (Memory::ConvPyramid, ScoreMode::Folded, 0),
+        (Memory::Vision, ScoreMode::Folded, 5),
+        (Memory::Window, ScoreMode::Window, 5),
+        (Memory::MeanPool, ScoreMode::Folded, 5),
     ] {
+        config.fold.as_mut().unwrap().reread_tokens = reread;
         config.fold.as_mut().unwrap().page_encoder = match memory {
             Memory::MeanPool => PageEncoder::MeanPool,
             Memory::ConvPyramid => PageEncoder::ConvPyramid,
@@ -97,11 +101,20 @@ fn training_and_scoring_agree_token_by_token_under_every_memory() {
         listed.sort_by(|a, b| a.name.cmp(&b.name));
         assert_eq!(names, listed, "the checkpoint's list is the model's");
         assert_eq!(Config::from_json(&config.to_json(), "config.json").unwrap(), config);
-        let documents = [layout(&sample.clone().remembering(memory), &config)];
+        let sample = sample.clone().remembering(memory).rereading(reread);
+        let given: usize = sample.chunks.iter().map(|chunk| chunk.given).sum();
+        assert_eq!(given, if memory.has_pages() { 6 * reread } else { 0 });
+        let documents = [layout(&sample, &config)];
         let patch = config.fold.as_ref().unwrap().vision.patch_len();
         let packed = Packed::<Flex>::new(&documents, false, (2, 1), patch, &Default::default());
         let trained = model.nll(&model.forward(&packed), &packed.targets).into_data();
-        let trained = trained.as_slice::<f32>().unwrap();
+        let samples = [&sample];
+        let places = Places::new(&samples);
+        let all = packed.targets.iter().zip(trained.as_slice::<f32>().unwrap());
+        let trained: Vec<f32> = all
+            .filter(|(target, _)| places.of(target).learn)
+            .map(|(_, nll)| *nll)
+            .collect();
         let mut runner = BurnRunner::new(model.clone(), Default::default(), "cpu");
         let fonts = FontStack::embedded();
         let scored = score(
