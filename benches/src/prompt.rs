@@ -134,7 +134,7 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
         let id = argmax(logits.last())?;
         bill.text(runner, 1, true);
         logits = runner.extend(&[id], Want::Last).wait()?;
-        if runner.context().open_slots() == fold.chunk_tokens {
+        if runner.context().open_slots() - runner.context().unfolded_slots() == fold.chunk_tokens {
             match mode {
                 Mode::Full => runner.keep_open(),
                 Mode::Folded => {
@@ -143,6 +143,11 @@ pub fn measure(runner: &mut dyn Runner, mode: Mode, prompt_tokens: usize, decode
                     let done = runner.fold(&[material.page(fold.chunk_tokens)], Want::Last).wait()?;
                     bill.pages(runner, memory, &done.slots, true);
                     logits = done.logits;
+                    if fold.reread_tokens > 0 {
+                        let again = material.ids(fold.reread_tokens);
+                        bill.text(runner, again.len(), true);
+                        logits = runner.unfold(&again, Want::Last).wait()?;
+                    }
                     decode_folds_s += folding.elapsed().as_secs_f64();
                     decode_folds += 1;
                 }

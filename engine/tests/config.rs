@@ -339,7 +339,11 @@ fn contradictions_are_named_with_key_value_and_remedy() {
             json!(129),
             "reread_tokens is 129: it must be at most chunk_tokens, 128",
         ),
-        ("/reread_tokens", json!(-1), "reread_tokens is -1: it must be a whole number"),
+        (
+            "/reread_tokens",
+            json!(-1),
+            "reread_tokens is -1: it must be a whole number",
+        ),
     ] {
         let error = refusal(&with(pointer, value));
         assert!(error.contains(says), "{pointer}: {error:?} does not say {says:?}");

@@ -161,7 +161,7 @@ proptest! {
 
     #[test]
     fn a_plan_is_its_pages_one_by_one(
-        prompt in 0usize..3000, generated in 0usize..2000, sees_text in any::<bool>(), reread in prop::sample::select(vec![0usize, 16]),
+        prompt in 0usize..3000, generated in 0usize..2000, sees_text in any::<bool>(), reread in prop::sample::select(vec![0usize, 16, 40]),
     ) {
         let mut config = chunked(128, 32, true);
         config.fold.as_mut().expect("fold").visual_sees_text = sees_text;
@@ -184,19 +184,23 @@ proptest! {
         memory += left;
         let mut generating = 0.0;
         // Read again behind a page only: not behind a raw tail.
-        let mut again = if prompt > 0 && left == 0 { reread } else { 0 };
+        let last = if prompt % 128 == 0 { 128 } else { prompt % 128 };
+        let mut again = if prompt > 0 && left == 0 { reread.min(last) } else { 0 };
         let read_again = |memory: usize, n: usize| if n > 0 { unfold(text, memory, n) } else { 0.0 };
         if generated > 0 {
             prefill += read_again(memory, again);
         }
         for written in 1..=generated {
             let open = (written - 1) % 128;
+            if open == 0 && written > 1 {
+                generating += read_again(memory, again);
+            }
             generating += decode_tokens(text, memory + again + open, 1) + head(text);
             if open == 127 {
-                generating += fold_page(&fold, text, memory, 128 + again, 32) + head(text);
+                let seen = if sees_text { again } else { 0 };
+                generating += fold_page(&fold, text, memory + seen, 128, 32) + head(text);
                 memory += 32;
                 again = reread;
-                generating += read_again(memory, again);
             }
         }
         let folded = run(&config, prompt, generated).folded.expect("folds");
@@ -236,12 +240,13 @@ proptest! {
         let mut context = Context::new();
         context.extend(1);
         context.keep_open();
-        let (mut left, mut folded) = (prompt, false);
+        // Tokens of the page just folded, until what follows is begun.
+        let (mut left, mut folded) = (prompt, 0);
         while left > 0 {
             let tokens = left.min(k);
             context.extend(tokens);
-            folded = tokens == k || tokens > visual;
-            if folded {
+            folded = if tokens == k || tokens > visual { tokens } else { 0 };
+            if folded > 0 {
                 context.fold(rule.page(tokens));
             } else {
                 context.keep_open();
@@ -253,14 +258,15 @@ proptest! {
         prop_assert_eq!(plan.prompt_slots, context.slots());
         let mut peak = context.slots();
         for _ in 0..generated {
-            if std::mem::take(&mut folded) {
-                context.unfold(reread);
+            let page = std::mem::take(&mut folded);
+            if page > 0 {
+                context.unfold(reread.min(page));
             }
             context.extend(1);
             peak = peak.max(context.slots());
             if context.open_slots() - context.unfolded_slots() == k {
                 context.fold(visual);
-                folded = true;
+                folded = k;
             }
         }
         prop_assert_eq!(plan.slots, context.slots());

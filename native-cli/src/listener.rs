@@ -59,7 +59,9 @@ impl Listener {
                 Event::Token { text, .. } => {
                     if !writing {
                         writing = true;
-                        self.end_reading(reading.take(), session.context().slots(), prompt_pages);
+                        let context = session.context();
+                        let slots = context.slots() - context.unfolded_slots();
+                        self.end_reading(reading.take(), slots, prompt_pages);
                     }
                     if !self.out.write(&text)? {
                         session.cancel().wait();

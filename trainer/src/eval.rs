@@ -17,7 +17,8 @@ pub struct EvalStats {
     pub olm: Mean,
     /// NLL of the tokens of chunks after the first, folded.
     pub folded: Mean,
-    /// NLL of the same tokens when each chunk stands alone after BOS: what memory is worth is the difference.
+    /// NLL of the same tokens when each chunk stands alone after BOS: what memory, and what is read again of it, is worth is the
+    /// difference.
     pub none: Mean,
     /// `folded`, first 16 tokens of a chunk only.
     pub first16: Mean,
@@ -31,7 +32,8 @@ pub struct EvalStats {
     pub ocr_wrong: Mean,
     /// Share of the first page's tokens that are the most likely ones when reading it back.
     pub ocr_exact: Mean,
-    /// NLL of the first token of a chunk after a fold: it tells whether the last visual token tells the last word.
+    /// NLL of the first token of a chunk after a fold: it tells whether the last visual token (or what is read again) tells the last
+    /// word.
     pub first: Mean,
     /// `first`, each chunk alone after BOS.
     pub none_first: Mean,

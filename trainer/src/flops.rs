@@ -17,13 +17,14 @@ pub fn forward_flops(sample: &Sample, config: &Config) -> f64 {
     };
     let mut flops = 0.0;
     // What later pieces see, and what a folded context would hold.
-    let (mut memory, mut held) = (0, 0);
+    let (mut memory, mut held, mut again) = (0, 0, fold.reread_tokens);
     if sample.kind.starts_with_bos() {
         flops += decode_tokens(text, 0, 1);
         (memory, held) = (1, 1);
     }
     for chunk in &sample.chunks {
-        let (n, slots) = (chunk.ids.len(), chunk.slots);
+        // All text that is run, and what of it is the chunk's own and on its page.
+        let (n, own, slots) = (chunk.ids.len(), chunk.own(), chunk.slots);
         if sample.kind == SampleKind::Read {
             flops += encode_chunk(fold, text, n, slots);
             continue;
@@ -38,7 +39,10 @@ pub fn forward_flops(sample: &Sample, config: &Config) -> f64 {
             Form::PageText => {
                 flops += encode_chunk(fold, text, n, slots) + decode_tokens(text, memory, slots) + read(memory + slots);
             }
-            Form::Folded => flops += read(memory) + fold_page(fold, text, memory, n, slots),
+            Form::Folded => {
+                let seen = memory + if fold.visual_sees_text { n - own } else { 0 };
+                flops += read(memory) + fold_page(fold, text, seen, own, slots);
+            }
             Form::Open | Form::Raw | Form::Kept | Form::Window | Form::Dropped => flops += read(memory),
         }
         match chunk.form {
@@ -49,6 +53,7 @@ pub fn forward_flops(sample: &Sample, config: &Config) -> f64 {
         }
         held += if matches!(chunk.form, Form::Raw) { n } else { slots };
         if chunk.form == Form::Window {
+            held += std::mem::take(&mut again);
             memory = memory.min(held);
         }
     }

@@ -59,10 +59,6 @@ pub fn chunks_of_pieces(sample: &Sample) -> Vec<Option<usize>> {
 pub struct Place {
     /// Whether it is learnt.
     pub learn: bool,
-    /// Whether it is the first token after a fold, which the page's last visual token predicts.
-    pub after_fold: bool,
-    /// Whether its chunk follows a fold.
-    pub folded_before: bool,
     /// Whether its chunk follows a fold, with or without text that is read again between.
     pub after_page: bool,
     /// Tokens before its chunk's own that are read again.
@@ -100,21 +96,15 @@ impl<'s> Places<'s> {
         let Some(i) = chunks[target.piece] else {
             return Place {
                 learn: false,
-                after_fold: false,
-                folded_before: false,
                 after_page: false,
                 given: 0,
                 chunk: None,
             };
         };
         let chunk = &sample.chunks[i];
-        // What is read again stands between fold and chunk.
         let after_page = follows_fold(sample, i);
-        let folded_before = chunk.given == 0 && after_page;
         Place {
             learn: chunk.learn && target.offset >= chunk.given,
-            after_fold: folded_before && target.offset == 0,
-            folded_before,
             after_page,
             given: chunk.given,
             chunk: Some(i),
@@ -180,7 +170,11 @@ mod tests {
         let places = Places::new(&[&sample]);
         let learnt = packed.targets.iter().filter(|t| places.of(t).learn).count();
         assert_eq!((packed.targets.len(), learnt), (3 + 4 + 2 + 5 + 1, 4 + 5 + 1));
-        let after: Vec<_> = packed.targets.iter().filter(|t| places.of(t).after_fold).collect();
+        let after: Vec<_> = packed
+            .targets
+            .iter()
+            .filter(|t| places.of(t).after_page && t.offset == 0)
+            .collect();
         assert_eq!(after.len(), 1);
         assert_eq!((after[0].piece, after[0].offset), (7, 0));
     }

@@ -113,7 +113,8 @@ where
     /// # Errors
     /// Another process is gone; the weights are then as before.
     pub fn step_with(&mut self, samples: &[Sample], plan: &StepPlan, team: &dyn Team) -> Result<StepStats> {
-        let totals = Totals::of(samples, plan.weighing).over(team)?;
+        let reread = self.model.config.fold.as_ref().map_or(0, |fold| fold.reread_tokens);
+        let totals = Totals::of(samples, plan.weighing, reread).over(team)?;
         let threads = self.threads;
         let mut stats = StepStats::default();
         let (mut grads, mut head_grads) = (Vec::new(), Vec::new());
@@ -251,7 +252,10 @@ where
                 .map(|target| (*target, places.of(target)))
                 .filter(|(_, place)| place.learn)
                 .collect();
-            let weights: Vec<_> = of_task.iter().map(|sample| weights(sample, plan.weighing)).collect();
+            let weights: Vec<_> = of_task
+                .iter()
+                .map(|sample| weights(sample, plan.weighing, fold.reread_tokens))
+                .collect();
             let weight = |target: &Target, place: &Place| place.weight(target, &weights[target.document]);
             let targets: Vec<Target> = learnt.iter().map(|(target, _)| *target).collect();
             let n = targets.len();

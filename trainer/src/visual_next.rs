@@ -1,5 +1,5 @@
 //! An auxiliary loss: every visual token of a folded page predicts the token that follows its stretch of text, not only the
-//! page's last one (spec section 3). A page's last visual token is one of a whole chunk's predictions, too few to learn from
+//! page's last one (spec section 3; with `reread_tokens`, text behind the page predicts what that would). A page's last visual token is one of a whole chunk's predictions, too few to learn from
 //! what a strip says about what comes next.
 //!
 //! The vision encoder attends both ways over a page, so it would learn to hand a visual token the strip behind its own: it never

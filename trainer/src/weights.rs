@@ -1,7 +1,7 @@
 //! What a text token counts in the loss of a batch.
 
 use crate::Result;
-use crate::data::{ChunkSample, Sample};
+use crate::data::{ChunkSample, Form, Sample};
 use crate::layout::follows_fold;
 use crate::team::Team;
 use crate::visual_next::following;
@@ -35,10 +35,11 @@ impl Totals {
         })
     }
 
-    pub(crate) fn of(samples: &[Sample], weighing: Weighing) -> Self {
+    /// `reread`: the model's `reread_tokens`.
+    pub(crate) fn of(samples: &[Sample], weighing: Weighing, reread: usize) -> Self {
         let (mut text, mut slots, mut named, mut next) = (0.0, 0.0, 0.0, 0.0);
         for sample in samples {
-            text += weights(sample, weighing).iter().flatten().sum::<f64>();
+            text += weights(sample, weighing, reread).iter().flatten().sum::<f64>();
             for chunk in &sample.chunks {
                 next += following(chunk).count() as f64;
                 if chunk.form.has_page() {
@@ -77,15 +78,15 @@ impl Weighing {
 }
 
 /// What every learnt token's loss counts, chunk by chunk (nothing of chunks that are not learnt): the chunk's own tokens, in
-/// order.
-pub(crate) fn weights(sample: &Sample, weighing: Weighing) -> Vec<Vec<f64>> {
+/// order. `reread`: the model's `reread_tokens`.
+pub(crate) fn weights(sample: &Sample, weighing: Weighing, reread: usize) -> Vec<Vec<f64>> {
     let repeats = (weighing.repeat_weight != 1.0).then(|| repeats(sample));
     let of_chunk = |(i, chunk): (usize, &ChunkSample)| {
         if !chunk.learn || !chunk.form.has_text() {
             return Vec::new();
         }
-        // What is read again stands between fold and chunk.
-        let first = if chunk.given == 0 && follows_fold(sample, i) {
+        // Whole pages that are read again stand between fold and chunk, and tell what it begins with.
+        let first = if chunk.given <= reread && follows_fold(sample, i) {
             weighing.first_tokens
         } else {
             0
@@ -104,18 +105,22 @@ pub(crate) fn weights(sample: &Sample, weighing: Weighing) -> Vec<Vec<f64>> {
     sample.chunks.iter().enumerate().map(of_chunk).collect()
 }
 
-/// Of every chunk, which of its own tokens end a run of [`RUN`] tokens that stands, all of it, in chunks that ended in a fold
-/// before. What the text repeats is what memory can tell; a key that is asked for is a few tokens in thousands.
+/// Of every chunk, which of its own tokens end a run of [`RUN`] tokens that stands, all of it, on pages before it (in a control:
+/// in what would be pages). What the text repeats is what memory can tell; a key that is asked for is a few tokens in thousands.
 fn repeats(sample: &Sample) -> Vec<Vec<bool>> {
     let own = |chunk: &ChunkSample| chunk.ids[chunk.given..].to_vec();
     let text: Vec<u32> = sample.chunks.iter().flat_map(own).collect();
     let mut before: HashSet<&[u32]> = HashSet::new();
+    // Where the chunk begins, and where the text before it that stands on pages without a gap is not told of yet.
     let (mut start, mut told) = (0, 0);
     let of_chunk = |(i, chunk): (usize, &ChunkSample)| {
-        if follows_fold(sample, i) {
+        let form = i.checked_sub(1).map(|before| sample.chunks[before].form);
+        if form.is_some_and(|form| form == Form::Page || form.ends_in_fold()) {
             before.extend(text[told..start].windows(RUN));
             // The runs over the cut come with the next page.
-            told = start.saturating_sub(RUN - 1);
+            told = told.max(start.saturating_sub(RUN - 1));
+        } else {
+            told = start;
         }
         let ends = start..start + chunk.own();
         start = ends.end;
@@ -129,7 +134,6 @@ fn repeats(sample: &Sample) -> Vec<Vec<bool>> {
 mod tests {
     use super::*;
     use crate::data::SampleKind;
-    use crate::data::{ChunkSample, Form};
     use crate::layout::{Places, layout};
     use burn_flex::Flex;
     use folio_engine::config::preset;
@@ -163,18 +167,21 @@ mod tests {
             .shaped(kind)
         };
         for (kind, lengths, expected, again) in [
-            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 3.0 * 4.0, false),
-            (SampleKind::Olm, vec![6], 6.0, false),
-            // What is read again before the last chunk counts nothing, and no token of it is behind a fold.
-            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 2.0 * 4.0, true),
-            (SampleKind::Ocr, vec![4, 3, 1], 8.0, false),
-            (SampleKind::Caption, vec![7], 7.0, false),
-            (SampleKind::Read, vec![4, 3], 1.0, false),
+            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 3.0 * 4.0, 0),
+            (SampleKind::Olm, vec![6], 6.0, 0),
+            // Before the last chunk, a page is read again: it counts nothing, and no token behind it counts more.
+            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 2.0 * 4.0, 2),
+            // Behind the end of a page, read again after its fold, those that begin the chunk do.
+            (SampleKind::Olm, vec![4, 3, 1], 8.0 + 3.0 * 4.0, 1),
+            (SampleKind::Ocr, vec![4, 3, 1], 8.0, 0),
+            (SampleKind::Caption, vec![7], 7.0, 0),
+            (SampleKind::Read, vec![4, 3], 1.0, 0),
         ] {
             let mut sample = sample(kind, &lengths);
-            if again {
-                sample = sample.unfolded(2);
-            }
+            sample = match again {
+                2 => sample.unfolded(2),
+                n => sample.rereading(n),
+            };
             let packed = Packed::<Flex>::new(&[layout(&sample, &config)], false, (4, 2), patch, &Default::default());
             let samples = [&sample];
             let places = Places::new(&samples);
@@ -183,10 +190,10 @@ mod tests {
                 first_weight: 5.0,
                 ..Weighing::ALIKE
             };
-            let weights = weights(&sample, weighing);
+            let weights = weights(&sample, weighing, 1);
             let learnt = packed.targets.iter().filter(|t| places.of(t).learn);
             let weights: f64 = learnt.map(|t| places.of(t).weight(t, &weights)).sum();
-            let total = Totals::of(std::slice::from_ref(&sample), weighing);
+            let total = Totals::of(std::slice::from_ref(&sample), weighing, 1);
             let total = total.over(&crate::team::Alone).expect("alone").text;
             assert_eq!(total, expected, "{kind:?} {lengths:?}");
             if kind != SampleKind::Read {
@@ -234,8 +241,47 @@ mod tests {
             first_weight: 2.0,
             repeat_weight: 3.0,
         };
-        let counted: Vec<f64> = weights(&sample, weighing).iter().map(|w| w.iter().sum()).collect();
+        let counted: Vec<f64> = weights(&sample, weighing, 0).iter().map(|w| w.iter().sum()).collect();
         // The second chunk has a first token after a fold; before the third, text is read again.
         assert_eq!(counted, [20.0, 48.0 + 1.0 + 3.0 * 2.0, 14.0 + 2.0 * 2.0]);
+    }
+
+    #[test]
+    fn a_prompts_pages_are_pages_before_a_reply_and_its_raw_text_is_none() {
+        let run = |from: u32, n: u32| (from..from + n).collect::<Vec<u32>>();
+        let chunk = |ids: Vec<u32>, form| ChunkSample {
+            ids,
+            pages: Vec::new(),
+            slots: 0,
+            text: String::new(),
+            cells: Vec::new(),
+            patch_tokens: Vec::new(),
+            form,
+            learn: true,
+            given: 0,
+        };
+        let sample = Sample {
+            kind: SampleKind::Sft,
+            document: 0,
+            start: 0,
+            chunks: vec![
+                chunk(run(100, 14), Form::Page),
+                chunk(run(200, 14), Form::Raw),
+                chunk([run(100, 14), run(200, 14)].concat(), Form::Folded),
+                chunk(run(200, 14), Form::Open),
+            ],
+        };
+        let counts = |chunks: Vec<Vec<bool>>| {
+            chunks
+                .iter()
+                .map(|c| c.iter().filter(|&&x| x).count())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(counts(repeats(&sample)), [0, 0, 3, 3]);
+        // The same text counts in a control.
+        assert_eq!(
+            counts(repeats(&sample.remembering(crate::data::Memory::Full))),
+            [0, 0, 3, 3]
+        );
     }
 }

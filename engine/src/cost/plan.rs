@@ -120,28 +120,35 @@ fn folded(fold: &FoldConfig, text: &TextConfig, load: &Load, per_slot: u64) -> S
     let prompt_slots = memory;
     let (chunks, open) = (load.generated_tokens / full_page, load.generated_tokens % full_page);
     let folds = full_pages + usize::from(last.is_some());
-    let after_page = folds > 0 && raw == 0;
+    // The page that ends the prompt, if one does.
+    let before = match last {
+        Some(tokens) => tokens,
+        None if raw == 0 && full_pages > 0 => full_page,
+        None => 0,
+    };
     let read_again = |memory, again| if again > 0 { unfold(text, memory, again) } else { 0.0 };
     let chunk = |memory: usize, again: usize| {
-        generate(text, memory + again, full_page)
-            + fold_page(fold, text, memory, full_page + again, visual)
-            + head(text)
-            + read_again(memory + visual, rule.reread(1, after_page))
+        let seen = memory + if fold.visual_sees_text { again } else { 0 };
+        generate(text, memory + again, full_page) + fold_page(fold, text, seen, full_page, visual) + head(text)
     };
-    let first = rule.reread(0, after_page);
+    let (first, again) = (rule.reread(0, before), rule.reread(1, before));
     if load.generated_tokens > 0 {
         prefill += read_again(memory, first);
     }
     let mut generating = if chunks > 0 { chunk(memory, first) } else { 0.0 };
-    generating += series(memory + visual, visual, chunks.saturating_sub(1), |memory| {
-        chunk(memory, rule.reread(1, after_page))
+    let (second, more) = (memory + visual, chunks.saturating_sub(1));
+    generating += series(second, visual, more, |memory| {
+        read_again(memory, again) + chunk(memory, again)
     });
     memory += chunks * visual;
-    generating += generate(text, memory + rule.reread(chunks, after_page), open);
-    let peak_slots = prompt_slots + rule.generated_peak(load.generated_tokens, after_page);
+    if open > 0 {
+        let again = if chunks > 0 { read_again(memory, again) } else { 0.0 };
+        generating += again + generate(text, memory + rule.reread(chunks, before), open);
+    }
+    let peak_slots = prompt_slots + rule.generated_peak(load.generated_tokens, before);
     Side {
         prompt_slots,
-        slots: prompt_slots + rule.generated(load.generated_tokens, after_page),
+        slots: prompt_slots + rule.generated(load.generated_tokens, before),
         peak_slots,
         kv_bytes: peak_slots as u64 * per_slot,
         folds: folds + chunks,

@@ -54,20 +54,18 @@ impl Slots {
         full * self.visual_tokens + last.map_or(0, |tokens| self.page(tokens)) + raw
     }
 
-    /// Tokens read again in front of generated chunk `chunk`; `after_page`: whether a page ends what was given.
-    pub fn reread(&self, chunk: usize, after_page: bool) -> usize {
-        if chunk > 0 || after_page {
-            self.reread_tokens.min(self.tokens_per_page)
-        } else {
-            0
-        }
+    /// Tokens read again in front of generated chunk `chunk`; `before`: tokens of the page that ends what was given, 0 where
+    /// none does.
+    pub fn reread(&self, chunk: usize, before: usize) -> usize {
+        let page = if chunk > 0 { self.tokens_per_page } else { before };
+        self.reread_tokens.min(page)
     }
 
     /// Slots that `tokens` generated tokens add: full chunks are folded, the open chunk is text, with what is read again in
-    /// front of it.
-    pub fn generated(&self, tokens: usize, after_page: bool) -> usize {
+    /// front of it ([`Self::reread`]).
+    pub fn generated(&self, tokens: usize, before: usize) -> usize {
         let (chunks, open) = (tokens / self.tokens_per_page, tokens % self.tokens_per_page);
-        let again = if open > 0 { self.reread(chunks, after_page) } else { 0 };
+        let again = if open > 0 { self.reread(chunks, before) } else { 0 };
         chunks * self.visual_tokens + again + open
     }
 
@@ -82,11 +80,11 @@ impl Slots {
     }
 
     /// Most slots that generating `tokens` tokens ever adds: just before its last fold, or at the end.
-    pub fn generated_peak(&self, tokens: usize, after_page: bool) -> usize {
+    pub fn generated_peak(&self, tokens: usize, before: usize) -> usize {
         let before_fold = match tokens / self.tokens_per_page {
             0 => 0,
-            folds => (folds - 1) * self.visual_tokens + self.reread(folds - 1, after_page) + self.tokens_per_page,
+            folds => (folds - 1) * self.visual_tokens + self.reread(folds - 1, before) + self.tokens_per_page,
         };
-        before_fold.max(self.generated(tokens, after_page))
+        before_fold.max(self.generated(tokens, before))
     }
 }

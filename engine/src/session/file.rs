@@ -15,9 +15,9 @@ use crate::text::Tokenizer;
 use crate::{Error, Result};
 
 const FORMAT: &str = "folio-session";
-/// Of files without unfolding, which every version of folio reads.
+/// Of files in whose text nothing was read again, which every version of folio reads.
 const VERSION: u64 = 1;
-/// Of files with it.
+/// Of others.
 const VERSION_UNFOLD: u64 = 2;
 /// A session of a million tokens takes 8 MB; nothing larger is ours.
 const LARGEST: u64 = 256 << 20;

@@ -25,7 +25,10 @@ pub(crate) fn plan(driver: &Driver, part: &Part) -> Vec<Op> {
                 tail = 0;
             }
             if fold.visual_sees_text {
-                for n in closed {
+                for (i, n) in closed.into_iter().enumerate() {
+                    if i > 0 && fold.reread_tokens > 0 {
+                        ops.push(Op::Unfold { pages: Vec::new() });
+                    }
                     ops.extend([Op::Extend { tokens: n, times: 1 }, Op::Fold { tokens: vec![0] }]);
                 }
             } else {

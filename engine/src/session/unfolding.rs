@@ -87,15 +87,15 @@ impl Driver {
         if begun || self.unfolding.pages.is_empty() {
             return Ok(Vec::new());
         }
-        // Where the chunk itself would find no room behind it, less is read again, or nothing.
         let limit = self.runner.config().text.max_position_embeddings;
-        let room = limit.saturating_sub(self.runner.context().slots() + chunk_tokens);
+        let room = limit.saturating_sub(self.runner.context().slots());
         let mut pages = Vec::new();
         if self.unfolding.most > 0 {
-            pages = self.choose(room).await?;
+            // Fewer where the chunk itself would find no room behind them.
+            pages = self.choose(room.saturating_sub(chunk_tokens)).await?;
         }
         let just_folded = || matches!(self.ops.iter().rfind(|op| op.computes()), Some(Op::Fold { .. }));
-        if pages.is_empty() && !(rereads && just_folded() && self.tokens_again(&[]) <= room) {
+        if pages.is_empty() && !(rereads && just_folded() && self.tokens_again(&[]) < room) {
             return Ok(Vec::new());
         }
         self.apply(Op::Unfold { pages }, Want::Kept, true).await

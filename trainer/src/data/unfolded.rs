@@ -125,11 +125,11 @@ mod tests {
                 offset,
             };
             let place = places.of(&target);
-            (place.learn, place.after_fold)
+            (place.learn, place.after_page, place.given)
         };
         assert_eq!(
             [learn(0), learn(24), learn(25)],
-            [(false, false), (false, false), (true, false)]
+            [(false, true, 25), (false, true, 25), (true, true, 25)]
         );
     }
 

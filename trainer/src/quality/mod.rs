@@ -121,7 +121,7 @@ pub fn evaluate(
     options: &Options,
     watch: &Watch<'_>,
 ) -> Result<Report> {
-    let mut reader = open(model, ScoreMode::Folded, watch)?;
+    let mut reader = open(model, ScoreMode::Folded, None, watch)?;
     let texts = Texts::read(data, &reader, options)?;
     let mut scored = Vec::new();
     let mut modes = vec![ScoreMode::Folded, ScoreMode::Full, ScoreMode::Window, ScoreMode::None];
@@ -156,7 +156,9 @@ pub fn evaluate(
             Memory::None => ScoreMode::None,
             _ => ScoreMode::Folded,
         };
-        let mut control = open(dir, mode, watch)?;
+        // A window has the budget of the model that it is compared with.
+        let budget = (mode == ScoreMode::Window).then_some(reader.fold.reread_tokens);
+        let mut control = open(dir, mode, budget, watch)?;
         control.check_like(&reader, dir)?;
         let own = scores(&mut control, &texts, mode, memory == Memory::ShuffledPages, watch)?;
         control.mode = mode;
@@ -169,10 +171,14 @@ pub fn evaluate(
     Ok(report)
 }
 
-fn open(path: &Path, mode: ScoreMode, watch: &Watch<'_>) -> Result<Reader> {
+/// `reread`: in place of the model's own `reread_tokens`.
+fn open(path: &Path, mode: ScoreMode, reread: Option<usize>, watch: &Watch<'_>) -> Result<Reader> {
     let dir = model_dir(path)?;
     watch.at(&format!("opening {}", dir.display()), 0, 1)?;
-    let config = Config::load(&dir)?;
+    let mut config = Config::load(&dir)?;
+    if let (Some(fold), Some(tokens)) = (&mut config.fold, reread) {
+        fold.reread_tokens = tokens.min(fold.chunk_tokens);
+    }
     let Some(fold) = config.fold.clone() else {
         let what = "is text-only: only a model that folds can be measured";
         return Err(Error::invalid(dir.display().to_string(), what));

@@ -245,7 +245,7 @@ pub struct AuxRecipe {
     /// Naming the tokens that begin in a patch by the angle to their embeddings.
     pub directions: f64,
     /// Predicting, from every visual token of a folded page, the token that follows its stretch of text; without it only a
-    /// page's last visual token predicts anything. `olm` and `sft` stages only. With `visual_sees_text` a
+    /// page's last visual token predicts anything (with `reread_tokens`, none). `olm` and `sft` stages only. With `visual_sees_text` a
     /// visual token sees, in steps with this loss, its page's text up to the end of its own stretch.
     pub next: f64,
 }

@@ -110,7 +110,7 @@ fn share_by(
     plan: &StepPlan,
     compute: Compute,
 ) -> (f64, Share<Flex>) {
-    let totals = Totals::of(samples, Weighing::ALIKE).over(&Alone).unwrap();
+    let totals = Totals::of(samples, Weighing::ALIKE, 0).over(&Alone).unwrap();
     let all: Vec<&Sample> = samples.iter().collect();
     let how = (plan, compute);
     let share = backward::<Autodiff<Flex>>(model.clone(), head.clone(), &all, how, &totals, &Default::default());
@@ -250,6 +250,9 @@ fn gradients_are_the_loss_s_slopes_for_text_read_again_and_in_the_controls() {
     let again: Vec<Sample> = samples().map(|s| s.unfolded(3)).collect();
     assert!(again.iter().all(|s| s.chunks.last().unwrap().given > 0));
     check(&config, &again);
+    let ends: Vec<Sample> = samples().map(|s| s.rereading(2)).collect();
+    assert!(ends.iter().all(|s| s.chunks[1..].iter().all(|chunk| chunk.given > 0)));
+    check(&config, &ends);
     for memory in [Memory::Full, Memory::Window, Memory::None] {
         let samples: Vec<Sample> = samples().map(|s| s.remembering(memory)).collect();
         check(&config, &samples);

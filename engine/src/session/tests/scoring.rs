@@ -44,6 +44,38 @@ fn generation_and_scoring_see_the_same_probabilities() {
 }
 
 #[test]
+fn a_prompt_is_read_as_it_is_scored() {
+    use crate::runner::Runner;
+    let ids = tokenizer().encode(TEXT).unwrap();
+    for (sees, reread) in [(false, 0), (true, 0), (false, 3), (true, 3)] {
+        let mut config = config();
+        if let Some(f) = &mut config.fold {
+            f.visual_sees_text = sees;
+            f.reread_tokens = reread;
+        }
+        // A prompt of full chunks, then one token: what it is drawn from must be what scoring it finds.
+        let out = drain(&mut prompted(&config, ContextMode::Folded, &settings(1), &TEXT[..64]));
+        let mut runner = MockRunner::new(config.clone());
+        let (mode, fonts, text) = (ScoreMode::Folded, FontStack::default(), [&ids[..64], &out.ids].concat());
+        let scored = score(
+            &mut runner,
+            &tokenizer(),
+            fonts,
+            &text,
+            mode,
+            &mut |_, _| Ok(()),
+            &mut |_| (),
+        )
+        .unwrap();
+        assert!(
+            (scored.token_nll[64] + out.logprobs[0]).abs() < 1e-12,
+            "sees={sees} reread={reread}"
+        );
+        assert_eq!(runner.context().memory_slots(), out.stats.context_slots - 1 - reread);
+    }
+}
+
+#[test]
 fn scoring_modes_differ_in_memory_only() {
     let ids = tokenizer().encode(TEXT).unwrap();
     let run = |mode| {
