@@ -155,7 +155,13 @@ fn prepare_one(
             let what = format!("seed is {}, the run's is {}", recipe.seed, state.seed);
             return Err(Error::invalid(path.display().to_string(), what));
         }
-        if Config::load(checkpoint)? != config {
+        let mut stored = Config::load(checkpoint)?;
+        if let (Some(stored), Some(fold)) = (&mut stored.fold, &config.fold) {
+            // What is seen may change while a model is trained: its weights are the same.
+            stored.visual_sees_text = fold.visual_sees_text;
+            stored.reread_tokens = fold.reread_tokens;
+        }
+        if stored != config {
             let what = format!("the model is not that of {}", checkpoint.display());
             return Err(Error::invalid(path.display().to_string(), what));
         }

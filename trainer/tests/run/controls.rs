@@ -80,14 +80,14 @@ fn every_control_trains_on_the_same_text_for_as_long() {
 }
 
 #[test]
-fn a_control_is_not_a_resumed_method() {
+fn a_control_with_weights_of_its_own_is_not_a_resumed_method() {
     let (dir, recipe) = house();
     let mut watch = Watch::default();
     watch.stop_after += 4;
     let out = dir.path().join("run");
     watch.train(ready(&recipe, &out, false).unwrap()).unwrap();
     let text = std::fs::read_to_string(&recipe).unwrap();
-    std::fs::write(&recipe, format!("visual_sees_text = true\n{text}")).unwrap();
+    std::fs::write(&recipe, format!("memory = \"conv_pyramid\"\n{text}")).unwrap();
     let error = ready(&recipe, &out, true).unwrap_err().to_string();
     assert!(error.contains("the model is not that of"), "{error}");
 }

@@ -122,10 +122,27 @@ fn a_run_with_every_loss_may_stop_after_any_step() {
         ("tokens = 0.1 }", "tokens = 0.1, directions = 0.1, next = 0.5 }"),
         (
             "ocr_share = 0.5",
-            "ocr_share = 0.5\nunfolded_share = 0.5\naccumulate = 2\nfirst_weight = 2.0\nfirst_tokens = 3\nchunk_tokens = [8, 24]",
+            "ocr_share = 0.5\nunfolded_share = 0.5\naccumulate = 2\nfirst_weight = 2.0\nfirst_tokens = 3\nrepeat_weight = 2.0\nchunk_tokens = [8, 24]",
         ),
         ("chunks = [1, 3]", "chunks = [2, 4]"),
+        ("threads = 1", "threads = 1\nreread_tokens = 3"),
     ]);
+}
+
+#[test]
+fn what_a_model_sees_may_change_when_a_run_goes_on() {
+    let (dir, recipe) = house();
+    let out = dir.path().join("run");
+    let mut watch = Watch::default();
+    watch.stop_after = 7;
+    watch.train(ready(&recipe, &out, false).unwrap()).unwrap();
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    std::fs::write(&recipe, format!("reread_tokens = 4\nvisual_sees_text = true\n{text}")).unwrap();
+    watch.stop_after = 0;
+    watch.train(ready(&recipe, &out, true).unwrap()).unwrap();
+    let config = folio_engine::config::Config::load(&out.join("step_000009")).unwrap();
+    let fold = config.fold.unwrap();
+    assert_eq!((fold.reread_tokens, fold.visual_sees_text), (4, true));
 }
 
 #[test]
