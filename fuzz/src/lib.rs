@@ -17,6 +17,9 @@ fn model() -> &'static (Config, Tokenizer) {
         let tokenizer = Tokenizer::from_bytes(json.as_bytes(), "fuzz").expect("tokenizer");
         let mut config = preset("folio-nano").expect("preset");
         config.text.num_hidden_layers = 1;
+        if let Some(fold) = &mut config.fold {
+            fold.reread_tokens = 4;
+        }
         (config, tokenizer)
     })
 }

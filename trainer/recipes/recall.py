@@ -3,7 +3,8 @@
 again and again. Usage: recall.py BOOKS.jsonl.zst OUT.jsonl [--documents N] [--seed S] [--near].
 --random: random strings instead (BOOKS may be left out). --facts: nothing but what must be looked up, of which all of a token's loss can be had back:
 half of the documents are words of a vocabulary of their own, the others lists of sentences like that of the key.
---rounds: books into which a list of such sentences is put again and again, so that many things are asked for at one distance."""
+--rounds: books into which a list of such sentences is put again and again, so that many things are asked for at one distance.
+--once: short stretches of books that begin with a few such sentences and end by asking for one of them."""
 import argparse, json, math, random, subprocess, string, sys
 
 def books(path):
@@ -83,6 +84,18 @@ def rounds(rng, text, nearest, farthest):
             at += step
     return out
 
+def once(rng, text):
+    """"The key is …." for one to four things near the start of a stretch of a book, and one of them asked for at its end, 200 to 3,300 characters on."""
+    values = {thing: letters(rng, 12) for thing in ["key"] + rng.sample(NOUNS[1:], rng.choice([0, 0, 1, 3]))}
+    out, at = "", 0
+    for thing in rng.sample(list(values), len(values)):
+        step = rng.randint(20, 110)
+        out += text[at:at + step] + f"\nThe {thing} is {values[thing]}.\n"
+        at += step
+    out += text[at:at + rng.randint(200, 3300)]
+    thing = "key" if rng.random() < 0.7 else rng.choice(list(values))
+    return out + f"\nThe {thing} is {values[thing]}.\n"
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("books", nargs="?", help="lines of {\"text\": …}, .zst or not; not for --random")
@@ -93,6 +106,7 @@ def main():
     p.add_argument("--random", action="store_true", help="documents of random lower-case words instead")
     p.add_argument("--facts", action="store_true", help="documents that must be looked up, instead")
     p.add_argument("--rounds", action="store_true", help="books with lists of such sentences, instead: distances up to 2,600 characters")
+    p.add_argument("--once", action="store_true", help="short stretches that end by asking for what they began with, instead")
     p.add_argument("--nearest", type=int, default=100, metavar="N", help="with --rounds: distances from N characters on, up to 2,600 (default 100)")
     a = p.parse_intermixed_args()
     if not 1 <= a.nearest <= 2600:
@@ -121,6 +135,10 @@ def main():
                 length = rng.randint(3000, 5000)
                 made_up = own_words(rng, length) if made % 2 else facts(rng, length, text[start:start + 8000])
                 f.write(json.dumps({"text": made_up}) + "\n")
+                made += 1
+                continue
+            if a.once:
+                f.write(json.dumps({"text": once(rng, text[start:start + 4000])}) + "\n")
                 made += 1
                 continue
             piece = text[start:start + rng.randint(5000, 9000)]
