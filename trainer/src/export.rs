@@ -20,11 +20,12 @@ pub enum Which {
 }
 
 /// Writes a checkpoint of the run in `root` to the new folder `out`, without the training state and with a model card
-/// to fill in. Gives the checkpoint's folder.
+/// to fill in. Gives the checkpoint's folder. The weights are the mean of the checkpoint's and of those in `average`: other
+/// checkpoints of the same model.
 ///
 /// # Errors
-/// A folder without the checkpoint; weights that `dtype` cannot hold; an `out` that exists and is not empty.
-pub fn export(root: &Path, which: Which, out: &Path, dtype: Dtype) -> Result<PathBuf> {
+/// A folder without the checkpoint; an `average` that is of another model; weights that `dtype` cannot hold; an `out` that exists and is not empty.
+pub fn export(root: &Path, which: Which, average: &[PathBuf], out: &Path, dtype: Dtype) -> Result<PathBuf> {
     if !root.is_dir() {
         return Err(Error::invalid(
             root.display().to_string(),
@@ -51,9 +52,30 @@ pub fn export(root: &Path, which: Which, out: &Path, dtype: Dtype) -> Result<Pat
     let config = Config::load(&from)?;
     let checkpoint = Checkpoint::open(&from)?;
     checkpoint.check(&config)?;
+    let others: Vec<Checkpoint> = average
+        .iter()
+        .map(|dir| {
+            if Config::load(dir)? != config {
+                let what = format!("is of another model than {}: their mean is none", from.display());
+                return Err(Error::invalid(dir.display().to_string(), what));
+            }
+            let other = Checkpoint::open(dir)?;
+            other.check(&config)?;
+            Ok(other)
+        })
+        .collect::<Result<_>>()?;
     let tokenizer = TokenizerFiles::load(&from)?;
     new_folder(out, |dir| {
-        write(dir, &tensors(&config), dtype, &mut |spec| checkpoint.read_f32(spec))?;
+        write(dir, &tensors(&config), dtype, &mut |spec| {
+            let mut mean = checkpoint.read_f32(spec)?;
+            for other in &others {
+                mean.iter_mut()
+                    .zip(other.read_f32(spec)?)
+                    .for_each(|(sum, x)| *sum += x);
+            }
+            mean.iter_mut().for_each(|sum| *sum /= (1 + others.len()) as f32);
+            Ok(mean)
+        })?;
         write_side_files(dir, &config, &tokenizer)?;
         write_whole(&dir.join("README.md"), card(step, state.tokens).as_bytes())
     })?;
@@ -83,14 +105,14 @@ mod tests {
         let files = TokenizerFiles::byte_level(&config).unwrap();
         let (root, out) = (dir.path().join("run"), dir.path().join("out"));
         assert!(
-            export(&root, Which::Latest, &out, Dtype::F16)
+            export(&root, Which::Latest, &[], &out, Dtype::F16)
                 .unwrap_err()
                 .to_string()
                 .contains("no folder")
         );
         let run = RunDir::create(&root).unwrap();
         assert!(
-            export(&root, Which::Latest, &out, Dtype::F16)
+            export(&root, Which::Latest, &[], &out, Dtype::F16)
                 .unwrap_err()
                 .to_string()
                 .contains("no checkpoint")
@@ -113,7 +135,7 @@ mod tests {
             .unwrap();
         }
         assert_eq!(
-            export(&root, Which::Latest, &out, Dtype::F16).unwrap(),
+            export(&root, Which::Latest, &[], &out, Dtype::F16).unwrap(),
             run.checkpoint(7)
         );
         Checkpoint::open(&out)
@@ -123,12 +145,29 @@ mod tests {
         assert!(out.join("README.md").is_file() && !out.join("state.json").exists());
         let best = dir.path().join("best");
         assert_eq!(
-            export(&root, Which::Best, &best, Dtype::F32).unwrap(),
+            export(&root, Which::Best, &[], &best, Dtype::F32).unwrap(),
             run.checkpoint(3)
         );
-        let error = export(&root, Which::Step(5), &dir.path().join("x"), Dtype::F32)
+        let error = export(&root, Which::Step(5), &[], &dir.path().join("x"), Dtype::F32)
             .unwrap_err()
             .to_string();
         assert!(error.contains("step 5") && error.contains("[3, 7]"), "{error}");
+        // The mean of both, and of a model of another shape none.
+        let mean = dir.path().join("mean");
+        export(&root, Which::Latest, &[run.checkpoint(3)], &mean, Dtype::F32).unwrap();
+        for spec in tensors(&config) {
+            let read = |dir: &Path| Checkpoint::open(dir).unwrap().read_f32(&spec).unwrap();
+            let (a, b) = (read(&run.checkpoint(3)), read(&run.checkpoint(7)));
+            let right: Vec<f32> = a.iter().zip(&b).map(|(a, b)| (a + b) / 2.0).collect();
+            assert_eq!(read(&mean), right, "{}", spec.name);
+        }
+        config.text.num_hidden_layers = 2;
+        let (other, none) = (dir.path().join("other"), crate::init_from::Donors::default());
+        init(&other, &config, &files, 1, Dtype::F32, &none, &mut |_| {}).unwrap();
+        let refused = dir.path().join("y");
+        let error = export(&root, Which::Latest, &[other], &refused, Dtype::F32)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("another model") && !refused.exists(), "{error}");
     }
 }

@@ -134,7 +134,8 @@ impl Driver {
     fn reread(&self, chosen: &[usize]) -> Vec<Range<usize>> {
         if let (Some(last), true) = (self.unfolding.pages.last(), chosen.is_empty()) {
             let tail = self.fold_config().map_or(0, |fold| fold.reread_tokens).min(last.len());
-            return vec![last.end - tail..last.end];
+            let end = last.end - tail..last.end;
+            return vec![end];
         }
         reread(&self.unfolding.pages, chosen, self.cursor, self.question().len())
     }

@@ -21,6 +21,9 @@ pub(super) struct Args {
     /// The checkpoint of this step, instead of the newest.
     #[arg(long)]
     step: Option<u64>,
+    /// Write the mean of these weights and those of DIR, another checkpoint of the same model; may be given several times.
+    #[arg(long = "average", value_name = "DIR")]
+    average: Vec<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -29,7 +32,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         None if args.best => Which::Best,
         None => Which::Latest,
     };
-    let from = export(&args.run, which, &args.out, args.dtype.into())?;
+    let from = export(&args.run, which, &args.average, &args.out, args.dtype.into())?;
     eprintln!("{} from {}", args.out.display(), from.display());
     Ok(())
 }
