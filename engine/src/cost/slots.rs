@@ -62,7 +62,7 @@ impl Slots {
     }
 
     /// Slots that `tokens` generated tokens add: full chunks are folded, the open chunk is text, with what is read again in
-    /// front of it ([`Self::reread`]).
+    /// front of it; `before` as for [`Self::reread`].
     pub fn generated(&self, tokens: usize, before: usize) -> usize {
         let (chunks, open) = (tokens / self.tokens_per_page, tokens % self.tokens_per_page);
         let again = if open > 0 { self.reread(chunks, before) } else { 0 };
@@ -80,6 +80,7 @@ impl Slots {
     }
 
     /// Most slots that generating `tokens` tokens ever adds: just before its last fold, or at the end.
+    /// `before` as for [`Self::reread`].
     pub fn generated_peak(&self, tokens: usize, before: usize) -> usize {
         let before_fold = match tokens / self.tokens_per_page {
             0 => 0,

@@ -31,9 +31,9 @@ pub(super) enum Phase {
 
 /// One document in the making: reads prompts, writes, folds as it goes.
 ///
-/// The last visual token's output predicts the first token after a fold, or that of what is read again behind it. When a drawn token's text would not fit on
-/// the page, that token is dropped, the chunk is folded and the next token is drawn anew from the last visual token's
-/// logits (or from those after what is read again), so that generation and scoring see the same conditional probabilities.
+/// The last visual token's output predicts the first token after a fold, or that of what is read again behind it. When a
+/// drawn token's text would not fit on the page, that token is dropped, the chunk is folded and the next token is drawn
+/// anew from those logits, so that generation and scoring see the same conditional probabilities.
 /// (Scoring divides a text by its ids alone: there a newly drawn token that would still have fit on the full page
 /// belongs to it. That can only happen on pages that fill before their chunk has K tokens.)
 pub struct Session {
