@@ -1,6 +1,7 @@
 //! Attention over a packed batch: memory to memory, and each chunk's text to memory and to itself. By a kernel or by ranges;
 //! here in plain operations with masks, for `visual_sees_text` on backends without a kernel.
 
+use super::cat::cat;
 use super::decoder::Qkv;
 use super::fused::{Fused, unwrap, wrap};
 use super::packed::Packed;
@@ -47,7 +48,7 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
         Some(bias) => {
             let (k_open, v_open) = (k.clone().narrow(2, m, n * k_len), v.clone().narrow(2, m, n * k_len));
             let open = q_memory.matmul(k_open.transpose()).cast(given) + bias.clone();
-            let weights = weigh(Tensor::cat(vec![own, open], 3));
+            let weights = weigh(cat(vec![own, open], 3));
             let from_memory = weights.clone().narrow(3, 0, m).matmul(v_memory.clone()).cast(given);
             from_memory + weights.narrow(3, m, n * k_len).matmul(v_open).cast(given)
         }
@@ -73,7 +74,7 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
     let to_chunk = per_chunk
         .matmul(k_chunk.transpose())
         .reshape([d, kv_heads, n * groups * k_len, k_len]);
-    let weights = weigh(Tensor::cat(vec![to_memory, to_chunk], 3).cast(given) + open_bias.clone());
+    let weights = weigh(cat(vec![to_memory, to_chunk], 3).cast(given) + open_bias.clone());
     let from_memory = weights.clone().narrow(3, 0, m).matmul(v_memory).cast(given);
     let from_chunk = weights
         .narrow(3, m, k_len)
@@ -85,7 +86,7 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
         .reshape([d, kv_heads, n, groups, k_len, head_dim])
         .permute([0, 2, 4, 1, 3, 5])
         .reshape([d, open_len, heads * head_dim]);
-    Tensor::cat(vec![memory_out, open_out], 1).reshape([rows, heads * head_dim])
+    cat(vec![memory_out, open_out], 1).reshape([rows, heads * head_dim])
 }
 
 #[cfg(all(test, feature = "train", feature = "flex"))]

@@ -1,6 +1,7 @@
 //! The training-style forward: whole documents at once.
 
 use super::attention::packed_attention;
+use super::cat::cat;
 use super::fused::Fused;
 use super::packed::{Packed, Target};
 use super::rope::Rope;
@@ -50,7 +51,7 @@ impl<B: Fused> Vist2<B> {
         let embed = &self.language_model.model.embed_tokens;
         let text = embed.forward(packed.text_ids.clone());
         let table = match visual {
-            Some(visual) => Tensor::cat(vec![text, visual], 0),
+            Some(visual) => cat(vec![text, visual], 0),
             None => text,
         };
         table.select(0, packed.gather.clone())

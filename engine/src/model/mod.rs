@@ -8,6 +8,7 @@ mod attention;
 #[cfg(feature = "train")]
 mod blocks;
 mod build;
+mod cat;
 mod decoder;
 mod forward;
 mod fused;

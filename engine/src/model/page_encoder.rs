@@ -1,5 +1,6 @@
 //! The controls that make visual tokens of a chunk's token embeddings, without an image (spec section 6, d and e).
 
+use super::cat::cat;
 use super::fused::Fused;
 use super::vist2::Vist2;
 use crate::config::PageEncoder;
@@ -28,8 +29,8 @@ impl<B: Backend> Conv<B> {
         let [pages, n, width] = x.dims();
         let pairs = x.reshape([pages, n / 2, 2 * width]);
         let zeros = Tensor::zeros([pages, 1, 2 * width], &pairs.device());
-        let before = Tensor::cat(vec![zeros, pairs.clone().narrow(1, 0, n / 2 - 1)], 1);
-        let taps = Tensor::cat(vec![before, pairs], 2).reshape([pages * (n / 2), 4 * width]);
+        let before = cat(vec![zeros, pairs.clone().narrow(1, 0, n / 2 - 1)], 1);
+        let taps = cat(vec![before, pairs], 2).reshape([pages * (n / 2), 4 * width]);
         let weight = self.weight.val();
         let out = weight.dims()[0];
         let weight = weight.swap_dims(1, 2).reshape([out, 4 * width]);

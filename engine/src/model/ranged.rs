@@ -2,6 +2,7 @@
 //! wgpu). Blocks of queries meet the keys up to the last that any of them sees, so what the mask hides is computed only
 //! within a block, and no mask is ever as large as the scores: a chunk costs O(K² + K·P).
 
+use super::cat::cat;
 use super::decoder::Qkv;
 use super::fused::AttentionPlan;
 use burn::tensor::{FloatDType, Int, Tensor, TensorData, activation, backend::Backend};
@@ -47,7 +48,7 @@ fn in_blocks<B: Backend>(qkv: Qkv<B>, plan: &AttentionPlan, products: FloatDType
         out.push(heads.open(plan, first, chunks.min(plan.chunks - first)));
     }
     // [d, kv_heads, groups, S, head_dim]
-    let out = Tensor::cat(out, 3);
+    let out = cat(out, 3);
     out.permute([0, 3, 1, 2, 4])
         .reshape([rows, kv_heads * groups * head_dim])
 }
@@ -156,7 +157,7 @@ impl<B: Backend> Heads<B> {
             let to_memory = to_memory.reshape([d, kv_heads, n, groups * k_len, seen])
                 + self.hidden_chunks(ranges(), low, [d, n, seen]);
             let to_memory = to_memory.reshape([d * kv_heads, n, groups, k_len, seen]);
-            let weights = weigh(Tensor::cat(vec![to_memory, to_own], 4));
+            let weights = weigh(cat(vec![to_memory, to_own], 4));
             let from_memory = weights
                 .clone()
                 .narrow(4, 0, seen)

@@ -54,10 +54,11 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         _dtype: FloatDType,
     ) -> FloatTensor<Self> {
         let nodes = [0, 1, 2].map(|i| qkv[i].node.clone());
-        let qkv = qkv.map(|t| t.primitive);
-        let (y, weights) = page_attention(&qkv, heads, lengths);
+        // What `qkv` holds stays until the graph knows of the result: see `cat`.
+        let kept = qkv.each_ref().map(|t| t.primitive.clone());
+        let (y, weights) = page_attention(&kept, heads, lengths);
         match PageAttention.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((qkv, Arc::new(weights), heads, lengths.clone()), y),
+            OpsKind::Tracked(prep) => prep.finish((kept, Arc::new(weights), heads, lengths.clone()), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }

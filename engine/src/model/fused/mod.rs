@@ -28,6 +28,7 @@ mod wgpu;
 pub use self::cuda::BurnCuda;
 #[cfg(feature = "burn-wgpu")]
 pub use self::wgpu::{BurnWgpu, BurnWgpuFusion, BurnWgpuPlain};
+use super::cat::cat;
 use crate::checkpoint::StoredType;
 use crate::context::Span;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -210,7 +211,7 @@ pub trait Fused: Backend {
         let (x, cos, sin) = (wrap::<Self, 3>(x), wrap::<Self, 3>(cos), wrap::<Self, 3>(sin));
         let half = x.dims()[2] / 2;
         let (a, b) = (x.clone().narrow(2, 0, half), x.narrow(2, half, half));
-        unwrap(Tensor::cat(
+        unwrap(cat(
             vec![a.clone() * cos.clone() - b.clone() * sin.clone(), b * cos + a * sin],
             2,
         ))

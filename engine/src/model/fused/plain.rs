@@ -1,5 +1,6 @@
 //! Operations in plain tensor operations: for backends without a kernel, and to test kernels against.
 
+use super::super::cat::cat;
 use super::{Fused, PageLengths, Prefix, Seen, unwrap, wrap};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{FloatDType, Tensor, TensorData, activation, backend::Backend};
@@ -115,7 +116,7 @@ fn attend_weighing<B: Fused>(q: FloatTensor<B>, buffers: Vec<Seen<B>>) -> (Float
         });
         values.push(v.narrow(1, 0, len));
     }
-    let weights = activation::softmax(Tensor::cat(scores, 2), 2);
+    let weights = activation::softmax(cat(scores, 2), 2);
     let mut at = 0;
     let mut out = Tensor::zeros([kv_heads, groups * n, head_dim], &device);
     for v in values {
