@@ -7,8 +7,8 @@
 Runs that are there go on; one that has no checkpoint yet starts anew (`--resume` does both). `vision` is always among the runs, as the others
 are measured beside it. The report: runs/controls/report/eval.md.
 
---continued: the controls of text alone at the size of the bundled model, by controls-continued.toml: they go on from the weights that the bundled
-model's last stage went on from, in as many steps, and are measured beside it. The report: runs/controls-continued/report/eval.md.
+--continued: the controls of text alone at the size of the bundled model, by controls-continued.toml: they go on from the weights that stage 17
+of folio-nano-bytes.toml went on from, in as many steps, and are measured beside the model that is named. The report: runs/controls-continued/report/eval.md.
 """
 import argparse, os, subprocess, sys
 

@@ -1,4 +1,4 @@
-//! Tensors joined so that a thread that learns beside this one loses nothing.
+//! Tensors joined so that they keep their gradients while other threads learn.
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
