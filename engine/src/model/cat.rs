@@ -31,7 +31,7 @@ mod tests {
         Tensor::<B, 2>::ones([rows, 64], &Default::default()).require_grad()
     }
 
-    /// Backward passes end all the time on one thread, while another joins what hangs on a leaf that has been used before.
+    /// Backward passes end all the time on two threads, while another joins what hangs on a leaf that has been used before.
     #[test]
     fn what_is_joined_keeps_its_gradient_while_others_learn() {
         let done = AtomicBool::new(false);
