@@ -23,8 +23,8 @@ pub enum Precision {
     #[default]
     F32,
     /// bfloat16: the products of the linear layers, of attention and of the output head round their inputs to it. Weights,
-    /// moments, gradients, norms, softmax and losses stay in f32. (On a CPU the attention kernels stay in f32, too; processors
-    /// without AVX512-BF16 multiply the rounded numbers in f32.)
+    /// moments, gradients, norms, softmax and losses stay in f32. (On a CPU without AMX the attention kernels stay in f32, too,
+    /// and attention inside pages on every CPU; processors without AVX512-BF16 multiply the rounded numbers in f32.)
     Bf16,
 }
 

@@ -16,7 +16,8 @@ pub(super) fn packed_attention<B: Fused>(qkv: Qkv<B>, packed: &Packed<B>) -> Ten
             return ranged_attention(qkv, &packed.plan, packed.products);
         }
         let [q, k, v] = [qkv.q, qkv.k, qkv.v].map(unwrap);
-        let out = B::packed_attention(&q, &k, &v, &packed.plan).expect("a kernel, as the backend says");
+        let out =
+            B::packed_attention(&q, &k, &v, &packed.plan, packed.products).expect("a kernel, as the backend says");
         return wrap::<B, 3>(out).reshape([rows, heads * head_dim]);
     };
     let kv_heads = qkv.k.dims()[1];

@@ -287,7 +287,7 @@ mod tests {
                 (out.into_data(), grads)
             };
             let [q, k, v] = inputs.clone().map(unwrap);
-            let kernel = wrap::<B, 3>(B::packed_attention(&q, &k, &v, &packed.plan).unwrap());
+            let kernel = wrap::<B, 3>(B::packed_attention(&q, &k, &v, &packed.plan, FloatDType::F32).unwrap());
             let (expected, expected_grads) = judged(kernel.reshape([rows, heads * head_dim]));
             for block in [3, 7, 512] {
                 let [q, k, v] = inputs.clone();

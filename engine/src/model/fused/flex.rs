@@ -205,8 +205,9 @@ impl Fused for Flex {
         k: &FloatTensor<Self>,
         v: &FloatTensor<Self>,
         plan: &Arc<AttentionPlan>,
+        dtype: FloatDType,
     ) -> Option<FloatTensor<Self>> {
-        Some(attention(q, k, v, plan).0)
+        Some(attention(q, k, v, plan, dtype).0)
     }
 
     fn attend(q: FloatTensor<Self>, buffers: Vec<Seen<Self>>) -> FloatTensor<Self> {
@@ -346,6 +347,7 @@ pub(super) fn attention(
     k: &FlexTensor,
     v: &FlexTensor,
     plan: &AttentionPlan,
+    dtype: FloatDType,
 ) -> (FlexTensor, Vec<f32>) {
     let (shape, kv) = (dims(q), dims(k));
     let heads = cpu::Heads {
@@ -354,7 +356,9 @@ pub(super) fn attention(
         dim: shape[2],
     };
     let (out, weights) = values(q, |q| {
-        values(k, |k| values(v, |v| cpu::attention(q, k, v, heads, plan)))
+        values(k, |k| {
+            values(v, |v| cpu::attention(q, k, v, heads, plan, dtype == FloatDType::BF16))
+        })
     });
     (tensor(out, shape), weights)
 }

@@ -105,13 +105,14 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         k: &FloatTensor<Self>,
         v: &FloatTensor<Self>,
         plan: &Arc<AttentionPlan>,
+        dtype: FloatDType,
     ) -> Option<FloatTensor<Self>> {
-        let (y, weights) = attention(&q.primitive, &k.primitive, &v.primitive, plan);
+        let (y, weights) = attention(&q.primitive, &k.primitive, &v.primitive, plan, dtype);
         let nodes = [q.node.clone(), k.node.clone(), v.node.clone()];
         Some(match Attention.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let qkv = [q.primitive.clone(), k.primitive.clone(), v.primitive.clone()];
-                prep.finish((qkv, Arc::new(weights), plan.clone()), y)
+                prep.finish((qkv, Arc::new(weights), plan.clone(), dtype), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         })
@@ -241,11 +242,12 @@ impl Backward<Flex, 1> for Rotate {
 struct Attention;
 
 impl Backward<Flex, 3> for Attention {
-    type State = ([FlexTensor; 3], Arc<Vec<f32>>, Arc<AttentionPlan>);
+    type State = ([FlexTensor; 3], Arc<Vec<f32>>, Arc<AttentionPlan>, FloatDType);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<Flex>(&ops.node);
-        let ([q, k, v], weights, plan) = ops.state;
+        let ([q, k, v], weights, plan, dtype) = ops.state;
+        let rounded = dtype == FloatDType::BF16;
         let (shape, kv) = (dims(&q), dims(&k));
         let heads = cpu::Heads {
             query: shape[1],
@@ -255,7 +257,9 @@ impl Backward<Flex, 3> for Attention {
         let gradients = values(&q, |q| {
             values(&k, |k| {
                 values(&v, |v| {
-                    values(&dy, |dy| cpu::attention_backward([q, k, v], &weights, dy, heads, &plan))
+                    values(&dy, |dy| {
+                        cpu::attention_backward([q, k, v], &weights, dy, heads, &plan, rounded)
+                    })
                 })
             })
         });

@@ -90,6 +90,19 @@ fn blocks(plan: &AttentionPlan) -> Vec<Block> {
     blocks
 }
 
+/// Products as [`matmul`] does them.
+type Matmul = fn([usize; 3], (&mut [f32], View), (&[f32], View), (&[f32], View), bool);
+
+/// In f32 or (`rounded`; only the trainer asks for it) of numbers rounded to bfloat16 where that is quicker.
+fn products(rounded: bool) -> Matmul {
+    #[cfg(feature = "train")]
+    if rounded {
+        return super::rounded::matmul_by_amx;
+    }
+    debug_assert!(!rounded, "only the trainer rounds");
+    matmul
+}
+
 /// Outputs, and the softmax weights of every block and head one after another (`len × (text + seen + len)` each).
 pub(in super::super) fn attention(
     q: &[f32],
@@ -97,7 +110,9 @@ pub(in super::super) fn attention(
     v: &[f32],
     heads: Heads,
     plan: &AttentionPlan,
+    rounded: bool,
 ) -> (Vec<f32>, Vec<f32>) {
+    let matmul = products(rounded);
     let (q_row, k_row, dim) = (heads.query * heads.dim, heads.key * heads.dim, heads.dim);
     let blocks = blocks(plan);
     let total: usize = blocks.iter().map(|b| b.len * b.width()).sum::<usize>() * heads.query;
@@ -179,7 +194,9 @@ pub(in super::super) fn attention_backward(
     d_out: &[f32],
     heads: Heads,
     plan: &AttentionPlan,
+    rounded: bool,
 ) -> [Vec<f32>; 3] {
+    let matmul = products(rounded);
     let (q_row, k_row, dim) = (heads.query * heads.dim, heads.key * heads.dim, heads.dim);
     let (mut dq, mut dk, mut dv) = (vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]);
     let blocks = blocks(plan);

@@ -169,7 +169,7 @@ fn is_softmax(plan: &AttentionPlan) {
     let size = plan.memory + plan.chunks * plan.chunk_len;
     let rows = plan.documents * size;
     let (q, k, v) = (noise(rows * 12, 1), noise(rows * 6, 2), noise(rows * 6, 3));
-    let (out, _) = attention(&q, &k, &v, HEADS, plan);
+    let (out, _) = attention(&q, &k, &v, HEADS, plan, false);
     for row in 0..rows {
         let (d, s) = (row / size, row % size);
         let keys: Vec<usize> = if s < plan.memory {
@@ -222,11 +222,49 @@ fn attention_gradients_are_slopes() {
             noise(rows * 6, 3),
             noise(rows * 12, 4),
         );
-        let (_, weights) = attention(&q, &k, &v, HEADS, &plan);
-        let [dq, dk, dv] = attention_backward([&q, &k, &v], &weights, &dy, HEADS, &plan);
-        check(&q, &dq, &dy, |q| attention(q, &k, &v, HEADS, &plan).0);
-        check(&k, &dk, &dy, |k| attention(&q, k, &v, HEADS, &plan).0);
-        check(&v, &dv, &dy, |v| attention(&q, &k, v, HEADS, &plan).0);
+        let (_, weights) = attention(&q, &k, &v, HEADS, &plan, false);
+        let [dq, dk, dv] = attention_backward([&q, &k, &v], &weights, &dy, HEADS, &plan, false);
+        check(&q, &dq, &dy, |q| attention(q, &k, &v, HEADS, &plan, false).0);
+        check(&k, &dk, &dy, |k| attention(&q, k, &v, HEADS, &plan, false).0);
+        check(&v, &dv, &dy, |v| attention(&q, &k, v, HEADS, &plan, false).0);
+    }
+}
+
+/// Heads and chunks of the sizes of real ones: small products are never rounded.
+#[test]
+fn rounded_attention_is_nearly_the_same() {
+    let heads = Heads {
+        query: 4,
+        key: 2,
+        dim: 64,
+    };
+    let plan = AttentionPlan {
+        documents: 2,
+        memory: 96,
+        chunks: 3,
+        chunk_len: 40,
+        seen: vec![0, 32, 96, 0, 32, 64],
+        lower: Vec::new(),
+        open_lower: Vec::new(),
+        texts: Vec::new(),
+    };
+    let rows = plan.documents * (plan.memory + plan.chunks * plan.chunk_len);
+    let (q, k, v, dy) = (
+        noise(rows * 256, 1),
+        noise(rows * 128, 2),
+        noise(rows * 128, 3),
+        noise(rows * 256, 4),
+    );
+    let [exact, rounded] = [false, true].map(|rounded| {
+        let (y, weights) = attention(&q, &k, &v, heads, &plan, rounded);
+        let [dq, dk, dv] = attention_backward([&q, &k, &v], &weights, &dy, heads, &plan, rounded);
+        [y, dq, dk, dv]
+    });
+    for (what, (exact, rounded)) in ["y", "dq", "dk", "dv"].iter().zip(exact.iter().zip(&rounded)) {
+        let square = |x: &dyn Fn(usize) -> f32| (0..exact.len()).map(|i| f64::from(x(i)).powi(2)).sum::<f64>();
+        let apart = square(&|i| exact[i] - rounded[i]) / square(&|i| exact[i]);
+        // Eight bits: a product is off by a few thousandths.
+        assert!(apart.sqrt() < 0.01, "{what}: {}", apart.sqrt());
     }
 }
 

@@ -38,6 +38,20 @@ pub(super) fn first(lanes: usize) -> u16 {
 pub(super) unsafe fn across(source: Source<'_>, low: usize, high: Option<usize>, n: usize, out: &mut [u32]) {
     for i in (0..n).step_by(16) {
         let lanes = n - i;
+        if let (Source::F32(s), Some(high), 16..) = (source, high, lanes) {
+            // Both rounded at once, then the halves of the vector dealt out in pairs.
+            // SAFETY: 16 numbers of both rows from `i` on.
+            unsafe {
+                let (low, high) = (
+                    _mm512_loadu_ps(s.as_ptr().add(low + i)),
+                    _mm512_loadu_ps(s.as_ptr().add(high + i)),
+                );
+                let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                let pairs = _mm512_permutexvar_epi16(dealt(), rounded);
+                _mm512_storeu_si512(out[i..i + 16].as_mut_ptr().cast(), pairs);
+            }
+            continue;
+        }
         // SAFETY: `i + lanes` is `n` at most.
         unsafe {
             let mut pairs = _mm512_cvtepu16_epi32(load(source, low + i, lanes));
@@ -48,6 +62,23 @@ pub(super) unsafe fn across(source: Source<'_>, low: usize, high: Option<usize>,
             _mm512_mask_storeu_epi32(out.as_mut_ptr().add(i).cast(), first(lanes), pairs);
         }
     }
+}
+
+/// 0, 16, 1, 17, …: of 32 numbers one of the lower half, then one of the upper.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn dealt() -> __m512i {
+    const DEALT: [u16; 32] = {
+        let mut order = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            order[i] = (i / 2 + i % 2 * 16) as u16;
+            i += 1;
+        }
+        order
+    };
+    // SAFETY: 32 numbers of 16 bits are a vector.
+    unsafe { _mm512_loadu_si512(DEALT.as_ptr().cast()) }
 }
 
 /// Pairs of `k` neighbouring numbers from `at` on, the last with 0 where `k` is odd, to `out[..k.div_ceil(2)]`.
