@@ -99,8 +99,8 @@ pub(super) fn rounded_product([m, n, k]: [usize; 3], a: (Source<'_>, View), b: (
     dst
 }
 
-/// As [`matmul`], with `a` and `b` rounded if the processor has AMX and the product is not a few numbers. Else in f32: what rounding
-/// saves in the products of attention, vectors lose again by packing.
+/// As [`matmul`], with `a` and `b` rounded if the processor has AMX and the product is not a few numbers. Else in f32: these
+/// products are small, and whether vectors win by rounding what they lose by packing was not tried.
 pub(super) fn matmul_by_amx(
     sizes: [usize; 3],
     (dst, dst_view): (&mut [f32], View),

@@ -4,6 +4,9 @@
 use super::Source;
 use std::arch::x86_64::*;
 
+/// Pairs of a vector, and of a row of AMX's tiles.
+pub(super) const LINE: usize = 16;
+
 /// The `lanes` numbers from `at` on, rounded, in the low ones of 16; 0 in the others.
 ///
 /// # Safety
@@ -97,6 +100,67 @@ pub(super) unsafe fn along(source: Source<'_>, at: usize, k: usize, out: &mut [u
                 first(lanes.div_ceil(2)) as u8,
                 pairs,
             );
+        }
+    }
+}
+
+/// 16 pairs from `at` on.
+///
+/// # Safety
+/// They are inside of `source`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn whole_line(source: Source<'_>, at: usize) -> __m512i {
+    // SAFETY: the caller's word; a vector of bfloat16 is 32 numbers of 16 bits.
+    unsafe {
+        match source {
+            Source::F32(s) => {
+                let from = s.as_ptr().add(at);
+                let rounded = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from.add(LINE)), _mm512_loadu_ps(from));
+                std::mem::transmute::<__m512bh, __m512i>(rounded)
+            }
+            Source::Bf16(s) => _mm512_loadu_si512(s.as_ptr().add(at).cast()),
+        }
+    }
+}
+
+/// `lines` with rows and columns exchanged, to 16 rows that are `row` apart.
+///
+/// # Safety
+/// They can be written.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn transpose(lines: &[[u32; LINE]; LINE], to: *mut u32, row: usize) {
+    // SAFETY: 16 numbers a line; the caller's word.
+    unsafe {
+        let v: [__m512i; LINE] = std::array::from_fn(|i| _mm512_loadu_si512(lines[i].as_ptr().cast()));
+        // By twos, by fours, then whole quarters of the vectors.
+        let v: [__m512i; LINE] = std::array::from_fn(|i| match i % 2 {
+            0 => _mm512_unpacklo_epi32(v[i], v[i + 1]),
+            _ => _mm512_unpackhi_epi32(v[i - 1], v[i]),
+        });
+        let v: [__m512i; LINE] = std::array::from_fn(|i| {
+            let (low, of) = (i / 4 * 4, i % 4);
+            let (x, y) = (v[low + of / 2], v[low + of / 2 + 2]);
+            match of % 2 {
+                0 => _mm512_unpacklo_epi64(x, y),
+                _ => _mm512_unpackhi_epi64(x, y),
+            }
+        });
+        // v[4 g + c], quarter q: lines 4 g to 4 g + 3 of column 4 q + c.
+        for c in 0..4 {
+            let a = _mm512_shuffle_i32x4::<0b01_00_01_00>(v[c], v[4 + c]);
+            let b = _mm512_shuffle_i32x4::<0b11_10_11_10>(v[c], v[4 + c]);
+            let d = _mm512_shuffle_i32x4::<0b01_00_01_00>(v[8 + c], v[12 + c]);
+            let e = _mm512_shuffle_i32x4::<0b11_10_11_10>(v[8 + c], v[12 + c]);
+            let columns = [
+                _mm512_shuffle_i32x4::<0b10_00_10_00>(a, d),
+                _mm512_shuffle_i32x4::<0b11_01_11_01>(a, d),
+                _mm512_shuffle_i32x4::<0b10_00_10_00>(b, e),
+                _mm512_shuffle_i32x4::<0b11_01_11_01>(b, e),
+            ];
+            for (q, column) in columns.into_iter().enumerate() {
+                _mm512_storeu_si512(to.add((4 * q + c) * row).cast(), column);
+            }
         }
     }
 }
