@@ -218,7 +218,7 @@ pub trait Fused: Backend {
     }
 
     /// Attention over a packed batch: `q`, `[D·S, heads, head_dim]` (scaled), `k`, `v`, `[D·S, kv_heads, head_dim]`, to
-    /// `[D·S, heads, head_dim]`. Products are computed in `dtype`, or in f32 where that is no slower. `None`: this backend has no kernel for it.
+    /// `[D·S, heads, head_dim]`. Products are computed in `dtype`, or in f32 (the CPU without AMX). `None`: this backend has no kernel for it.
     fn packed_attention(
         _q: &FloatTensor<Self>,
         _k: &FloatTensor<Self>,
