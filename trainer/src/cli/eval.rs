@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Tokens of each document: at least two chunks of the model.
     #[arg(long, default_value_t = Options::default().tokens, value_parser = one_or_more)]
     tokens: usize,
+    /// Stretches of each document to score, spread over it (fewer of a short document); errors are of documents.
+    #[arg(long, default_value_t = Options::default().stretches, value_parser = one_or_more)]
+    stretches: usize,
     /// Pages to read back of each size and kind; 0: none.
     #[arg(long, default_value_t = Options::default().pages)]
     pages: usize,
@@ -80,6 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let options = Options {
         documents: args.documents,
         tokens: args.tokens,
+        stretches: args.stretches,
         pages: args.pages,
         probes: args.probes,
         folds: args.folds,

@@ -40,8 +40,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Options {
     /// Documents to score and to continue.
     pub documents: usize,
-    /// Tokens of each.
+    /// Tokens of each stretch.
     pub tokens: usize,
+    /// Most stretches of each document that are scored, spread over it; the first is what all else is taken from.
+    pub stretches: usize,
     /// Pages read back at each size, and of each kind of text.
     pub pages: usize,
     /// Needles and copies at each number of folds.
@@ -59,6 +61,7 @@ impl Default for Options {
         Self {
             documents: 16,
             tokens: 768,
+            stretches: 1,
             pages: 12,
             probes: 12,
             folds: 16,

@@ -6,9 +6,11 @@ use super::texts::Texts;
 use crate::Result;
 use folio_engine::session::{ScoreMode, score};
 
-/// One document's scores.
+/// One stretch's scores.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scored {
+    /// The document's place among those scored.
+    pub(super) document: usize,
     /// NLL of every token.
     pub(super) nll: Vec<f64>,
     /// Tokens of each finished chunk.
@@ -33,17 +35,24 @@ impl Scored {
             (i - start, *nll)
         })
     }
-
-    /// Mean NLL after the first chunk; `None` where there is nothing after it.
-    pub(super) fn mean_after_first(&self) -> Option<f64> {
-        let (n, sum) = self
-            .after_first()
-            .fold((0usize, 0.0), |(n, sum), (_, nll)| (n + 1, sum + nll));
-        (n > 0).then(|| sum / n as f64)
-    }
 }
 
-/// Scores all documents in `mode`; `shuffled`: with the pages of another document in place of the own.
+/// Mean NLL after the first chunk of each document, over all of its stretches, in the order of the documents; `None` where there is nothing after it.
+pub(super) fn means_after_first(scored: &[Scored]) -> Vec<Option<f64>> {
+    let documents = scored.iter().map(|s| s.document + 1).max().unwrap_or(0);
+    let mut sums = vec![(0usize, 0.0); documents];
+    for one in scored {
+        let (n, sum) = &mut sums[one.document];
+        for (_, nll) in one.after_first() {
+            (*n, *sum) = (*n + 1, *sum + nll);
+        }
+    }
+    sums.into_iter()
+        .map(|(n, sum)| (n > 0).then(|| sum / n as f64))
+        .collect()
+}
+
+/// Scores all stretches in `mode`; `shuffled`: with the pages of another stretch (of another document, where there is one) in place of the own.
 pub(super) fn scores(
     reader: &mut Reader,
     texts: &Texts,
@@ -51,13 +60,14 @@ pub(super) fn scores(
     shuffled: bool,
     watch: &Watch<'_>,
 ) -> Result<Vec<Scored>> {
-    let total = texts.documents.len();
+    let stretches: Vec<(usize, &[u32])> = texts.stretches().collect();
+    let total = stretches.len();
     let name = format!("{mode:?}").to_lowercase();
     let mut scored = Vec::with_capacity(total);
-    for (i, ids) in texts.documents.iter().enumerate() {
+    for (i, &(document, ids)) in stretches.iter().enumerate() {
         watch.at(&format!("scoring {name}"), i, total)?;
-        scored.push(if shuffled {
-            with_pages_of(reader, ids, &texts.documents[(i + 1) % total])?
+        let (nll, chunks) = if shuffled {
+            with_pages_of(reader, ids, stretches[(i + 1) % total].1)?
         } else {
             let (tokenizer, fonts) = (reader.tokenizer.clone(), reader.fonts.clone());
             let found = score(
@@ -69,17 +79,15 @@ pub(super) fn scores(
                 &mut |_, _| Ok(()),
                 &mut |_| {},
             )?;
-            Scored {
-                nll: found.token_nll,
-                chunks: found.chunks,
-            }
-        });
+            (found.token_nll, found.chunks)
+        };
+        scored.push(Scored { document, nll, chunks });
     }
     Ok(scored)
 }
 
-/// Scores `ids` with the pages of `other` in place of its own.
-fn with_pages_of(reader: &mut Reader, ids: &[u32], other: &[u32]) -> Result<Scored> {
+/// Scores `ids` with the pages of `other` in place of its own: NLL of every token, tokens of each finished chunk.
+fn with_pages_of(reader: &mut Reader, ids: &[u32], other: &[u32]) -> Result<(Vec<f64>, Vec<usize>)> {
     let (own, pages) = (reader.chunks(ids), reader.chunks(other));
     reader.mode = ScoreMode::Folded;
     reader.start()?;
@@ -95,7 +103,7 @@ fn with_pages_of(reader: &mut Reader, ids: &[u32], other: &[u32]) -> Result<Scor
     if own.last().is_some_and(|last| last.ids.len() < reader.fold.chunk_tokens) {
         chunks.pop();
     }
-    Ok(Scored { nll, chunks })
+    Ok((nll, chunks))
 }
 
 #[cfg(test)]
@@ -105,16 +113,23 @@ mod tests {
     #[test]
     fn offsets_count_from_the_start_of_the_own_chunk() {
         let scored = Scored {
+            document: 0,
             nll: (0..8).map(f64::from).collect(),
             chunks: vec![3, 2],
         };
         let found: Vec<(usize, f64)> = scored.after_first().collect();
         assert_eq!(found, [(0, 3.0), (1, 4.0), (0, 5.0), (1, 6.0), (2, 7.0)]);
-        assert_eq!(scored.mean_after_first(), Some(5.0));
         let short = Scored {
+            document: 1,
             nll: vec![1.0, 2.0],
             chunks: Vec::new(),
         };
-        assert_eq!(short.mean_after_first(), None);
+        // One more number of the first document's second stretch: a mean of six.
+        let second = Scored {
+            document: 0,
+            nll: vec![9.0, 11.0],
+            chunks: vec![1],
+        };
+        assert_eq!(means_after_first(&[scored, short, second]), [Some(6.0), None]);
     }
 }

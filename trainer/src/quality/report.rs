@@ -1,6 +1,6 @@
 //! What is reported: `eval.json`.
 
-use super::nll::Scored;
+use super::nll::{Scored, means_after_first};
 use super::reader::Reader;
 use crate::offsets::ByOffset;
 use folio_engine::cost::parameters;
@@ -119,8 +119,8 @@ pub struct Paired {
 impl Paired {
     /// `a − b` of mean NLL after the first chunk, by document.
     pub(super) fn of(a: &[Scored], b: &[Scored]) -> Option<Self> {
-        let pairs = a.iter().zip(b);
-        let differences = pairs.filter_map(|(a, b)| Some(a.mean_after_first()? - b.mean_after_first()?));
+        let pairs = means_after_first(a).into_iter().zip(means_after_first(b));
+        let differences = pairs.filter_map(|(a, b)| Some(a? - b?));
         Self::of_differences(&differences.collect::<Vec<_>>())
     }
 
@@ -341,15 +341,16 @@ mod tests {
 
     #[test]
     fn means_leave_the_first_chunk_out() {
-        let document = |nll: &[f64]| Scored {
+        let scored = |document: usize, nll: &[f64]| Scored {
+            document,
             nll: nll.to_vec(),
             chunks: vec![2],
         };
-        let scored = [document(&[9.0, 9.0, 1.0, 2.0]), document(&[9.0, 9.0, 3.0])];
-        let nll = Nll::of(&scored);
+        let own = [scored(0, &[9.0, 9.0, 1.0, 2.0]), scored(1, &[9.0, 9.0, 3.0])];
+        let nll = Nll::of(&own);
         assert_eq!((nll.mean, nll.all), (Some(2.0), Some(42.0 / 7.0)));
         assert_eq!(nll.by_offset, [Some(2.0), Some(2.0)]);
-        let less = [document(&[0.0, 0.0, 1.0, 1.0]), document(&[0.0, 0.0, 1.0])];
-        assert_eq!(Paired::of(&scored, &less).unwrap().mean, (0.5 + 2.0) / 2.0);
+        let less = [scored(0, &[0.0, 0.0, 1.0, 1.0]), scored(1, &[0.0, 0.0, 1.0])];
+        assert_eq!(Paired::of(&own, &less).unwrap().mean, (0.5 + 2.0) / 2.0);
     }
 }

@@ -188,6 +188,7 @@ fn options() -> Options {
     Options {
         documents: 2,
         tokens: 200,
+        stretches: 1,
         pages: 2,
         probes: 2,
         folds: 2,
