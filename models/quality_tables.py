@@ -8,7 +8,6 @@
 import argparse, json
 
 PLACES = ["0", "1", "2–3", "4–7", "8–15", "16–31", "32–63", "64–127"]
-CHOSEN = {"attention": "attention", "newest": "newest pages", "overlap": "words in common"}
 
 
 def table(head, rows):
@@ -22,7 +21,11 @@ def percent(x, digits=1):
 
 
 def difference(x):
-    return f"{x['mean']:+.3f} ± {x['standard_error']:.3f}" if x else "–"
+    if not x:
+        return "–"
+    # A single document has no error.
+    error = x["standard_error"]
+    return f"{x['mean']:+.3f}" + ("" if error is None else f" ± {error:.3f}")
 
 
 def side(d):
@@ -58,7 +61,7 @@ def unfolded(d):
     by = list(dict.fromkeys(r["by"] for r in found))
     cell = {(r["by"], r["folds"]): f"{percent(r['exact'])} ({percent(r['found'], 0)})" for r in found}
     if found:
-        table(["page chosen by", *(f"{n} folds" for n in folds)], [[CHOSEN.get(b, b), *(cell[b, n] for n in folds)] for b in by])
+        table(["page chosen by", *(f"{n} fold{'s' if n > 1 else ''}" for n in folds)], [[b, *(cell[b, n] for n in folds)] for b in by])
 
 
 def copied(d):

@@ -8,8 +8,11 @@ use crate::{Error, Result};
 /// Bytes of text taken for each wanted token: more than enough of any tokenizer's.
 const BYTES_PER_TOKEN: usize = 12;
 
-/// Share of a document at either end that no further stretch is taken from: titles, contents, licences.
+/// One part in so many of a document, at either end, is left out by all stretches but the first: titles, contents, licences.
 const ENDS: usize = 20;
+
+/// Bytes that a stretch may begin later than asked for, at a sentence.
+const TO_SENTENCE: usize = 2000;
 
 /// Stretches of documents, as token ids.
 #[derive(Debug, Clone)]
@@ -126,9 +129,9 @@ impl Texts {
 /// them, others that do not overlap, at equal distances and not at the ends.
 fn starts(length: usize, bytes: usize, most: usize) -> impl Iterator<Item = usize> {
     let end = length / ENDS;
-    // Where a stretch may begin; each may begin up to 2,000 bytes later, at a sentence.
-    let room = length.saturating_sub(2 * end + bytes);
-    let most = most.min(room / (bytes + 2000).max(1)).max(1);
+    // Bytes that a stretch may begin at.
+    let room = length.saturating_sub(bytes.saturating_add(2 * end));
+    let most = most.min(room / bytes.saturating_add(TO_SENTENCE).max(1)).max(1);
     let third = length / 3;
     (0..most).map(move |i| match i {
         0 => third,
@@ -143,7 +146,7 @@ fn stretch(text: &str, start: usize, bytes: usize) -> &str {
         start += 1;
     }
     if let (true, Some(at)) = (start > 0, text[start..].find(". "))
-        && at < 2000
+        && at < TO_SENTENCE
     {
         start += at + 2;
     }
@@ -173,6 +176,7 @@ mod tests {
         // No room for a second.
         assert_eq!(starts(2500, 300, 8).collect::<Vec<_>>(), [833]);
         assert_eq!(starts(0, 300, 8).collect::<Vec<_>>(), [0]);
+        assert_eq!(starts(9000, usize::MAX, 8).collect::<Vec<_>>(), [3000]);
         for (length, most) in [(100_000, 4), (100_000, 7), (60_000, 1000), (1_000_003, 12)] {
             let mut found: Vec<usize> = starts(length, 300, most).collect();
             assert_eq!(found[0], length / 3);
