@@ -3,6 +3,7 @@
 use crate::files::write_whole;
 use crate::model_folder::{TokenizerFiles, new_folder, write_side_files};
 use crate::run_dir::RunDir;
+use crate::setup::same_weights;
 use crate::{Error, Result};
 use folio_engine::checkpoint::{Checkpoint, Dtype, tensors, write};
 use folio_engine::config::Config;
@@ -21,7 +22,7 @@ pub enum Which {
 
 /// Writes a checkpoint of the run in `root` to the new folder `out`, without the training state and with a model card
 /// to fill in. Gives the checkpoint's folder. The weights are the mean of the checkpoint's and of those in `average`: other
-/// checkpoints of the same model.
+/// checkpoints of the same model; where they differ in what is seen (`reread_tokens`), the result has the checkpoint's.
 ///
 /// # Errors
 /// A folder without the checkpoint; an `average` that is of another model; weights that `dtype` cannot hold; an `out` that exists and is not empty.
@@ -55,7 +56,7 @@ pub fn export(root: &Path, which: Which, average: &[PathBuf], out: &Path, dtype:
     let others: Vec<Checkpoint> = average
         .iter()
         .map(|dir| {
-            if Config::load(dir)? != config {
+            if !same_weights(&Config::load(dir)?, &config) {
                 let what = format!("is of another model than {}: their mean is none", from.display());
                 return Err(Error::invalid(dir.display().to_string(), what));
             }
@@ -161,6 +162,13 @@ mod tests {
             let right: Vec<f32> = a.iter().zip(&b).map(|(a, b)| (a + b) / 2.0).collect();
             assert_eq!(read(&mean), right, "{}", spec.name);
         }
+        // What is read again is no weight: the mean has it from the checkpoint.
+        let (reads, sum) = (dir.path().join("reads"), dir.path().join("sum"));
+        config.fold.as_mut().unwrap().reread_tokens = 4;
+        let none = crate::init_from::Donors::default();
+        init(&reads, &config, &files, 3, Dtype::F32, &none, &mut |_| {}).unwrap();
+        export(&root, Which::Latest, &[reads], &sum, Dtype::F32).unwrap();
+        assert_eq!(Config::load(&sum).unwrap().fold.unwrap().reread_tokens, 0);
         config.text.num_hidden_layers = 2;
         let (other, none) = (dir.path().join("other"), crate::init_from::Donors::default());
         init(&other, &config, &files, 1, Dtype::F32, &none, &mut |_| {}).unwrap();

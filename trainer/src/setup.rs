@@ -90,6 +90,17 @@ pub fn prepare_for(
     Ok(setup)
 }
 
+/// Whether weights of one model are weights of the other: what is seen (`visual_sees_text`, `reread_tokens`) may change while a
+/// model is trained.
+pub(crate) fn same_weights(one: &Config, other: &Config) -> bool {
+    let mut one = one.clone();
+    if let (Some(one), Some(other)) = (&mut one.fold, &other.fold) {
+        one.visual_sees_text = other.visual_sees_text;
+        one.reread_tokens = other.reread_tokens;
+    }
+    one == *other
+}
+
 fn prepare_one(
     path: &Path,
     out: Option<&Path>,
@@ -155,13 +166,7 @@ fn prepare_one(
             let what = format!("seed is {}, the run's is {}", recipe.seed, state.seed);
             return Err(Error::invalid(path.display().to_string(), what));
         }
-        let mut stored = Config::load(checkpoint)?;
-        if let (Some(stored), Some(fold)) = (&mut stored.fold, &config.fold) {
-            // What is seen may change while a model is trained: its weights are the same.
-            stored.visual_sees_text = fold.visual_sees_text;
-            stored.reread_tokens = fold.reread_tokens;
-        }
-        if stored != config {
+        if !same_weights(&Config::load(checkpoint)?, &config) {
             let what = format!("the model is not that of {}", checkpoint.display());
             return Err(Error::invalid(path.display().to_string(), what));
         }
